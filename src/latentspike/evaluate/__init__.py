@@ -1,0 +1,1 @@
+"""How good an inference is. Imports `spikes` only."""

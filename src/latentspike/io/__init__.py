@@ -1,0 +1,1 @@
+"""Files in and out: HDF5, NWB, npz, pynapple, Neo. Imports `spikes` only."""

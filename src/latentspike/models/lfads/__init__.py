@@ -1,0 +1,1 @@
+"""LFADS: a sequential autoencoder of spike trains. Imports `spikes` and the model protocol."""

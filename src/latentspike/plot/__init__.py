@@ -1,0 +1,1 @@
+"""One function per figure: (results, ax) -> ax. Imports `spikes` and `evaluate`."""

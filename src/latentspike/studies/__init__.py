@@ -1,0 +1,1 @@
+"""Published figures and benchmarks on real recordings, each one command. Imports everything below `cli`."""
