@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import struct
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -59,11 +61,41 @@ def write_json(path: str | os.PathLike[str], value: Any) -> None:
 def save_arrays(
     path: str | os.PathLike[str], arrays: Mapping[str, np.ndarray], header: Mapping[str, Any]
 ) -> None:
-    """Write named arrays and a JSON header as an ``.npz`` file, atomically."""
-    document = np.frombuffer(json.dumps(dict(header)).encode(), np.uint8)
+    """Write named arrays and a JSON header as an ``.npz`` file, atomically.
+
+    Parameters
+    ----------
+    path : path
+        File to write, or to replace.
+    arrays : mapping of name to array
+        Numbers, bools or strings.
+    header : mapping
+        Anything that JSON can hold.
+
+    Raises
+    ------
+    ValueError : if an array holds Python objects (they would need pickle) or a name is taken.
+
+    Examples
+    --------
+    >>> import tempfile, pathlib
+    >>> file = pathlib.Path(tempfile.mkdtemp()) / "weights.npz"
+    >>> save_arrays(file, {"weights": np.arange(3)}, {"format": 1})
+    >>> load_arrays(file)
+    ({'weights': array([0, 1, 2])}, {'format': 1})
+    """
+    if HEADER in arrays:
+        raise ValueError(f"the array name {HEADER!r} is taken by the header")
     members = {name: np.asarray(value) for name, value in arrays.items()}
-    with atomic_path(path) as temporary, open(temporary, "wb") as file:
-        np.savez(file, **{HEADER: document}, **members)
+    for name, value in members.items():
+        if value.dtype.hasobject:
+            raise ValueError(f"array {name!r} holds Python objects; convert it to numbers or text")
+    members[HEADER] = np.frombuffer(json.dumps(dict(header)).encode(), np.uint8)
+    # Not np.savez: it would pickle objects and takes some array names for its own arguments.
+    with atomic_path(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
+        for name, value in members.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                np.lib.format.write_array(member, value, allow_pickle=False)
 
 
 def load_arrays(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
@@ -75,11 +107,35 @@ def load_arrays(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray], di
     ValueError : if the file is truncated, foreign, or holds pickled objects.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
+        loaded = np.load(path, allow_pickle=False)
+        if not isinstance(loaded, np.lib.npyio.NpzFile):
+            raise ValueError("it holds a single array")
+        with loaded as file:
             arrays = {name: file[name] for name in file.files}
         header = json.loads(arrays.pop(HEADER).tobytes().decode())
-    except FileNotFoundError:
+        if not isinstance(header, dict):
+            raise ValueError("its header is not a JSON object")
+    except (FileNotFoundError, PermissionError, IsADirectoryError):
         raise
-    except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile) as error:
-        raise ValueError(f"{path} is damaged or was not written by latentspike: {error}") from error
+    except _DAMAGE as error:
+        raise ValueError(
+            f"{path} is damaged or was not written by latentspike: {error!r}"
+        ) from error
     return arrays, header
+
+
+# What numpy and zipfile raise on truncated, bit-flipped or foreign files.
+_DAMAGE = (
+    OSError,
+    EOFError,
+    KeyError,
+    ValueError,
+    RuntimeError,  # NotImplementedError included: an unknown compression
+    AttributeError,  # a zip member that is not an array comes back as bytes
+    OverflowError,
+    MemoryError,  # a damaged length field
+    SyntaxError,  # a damaged array header
+    struct.error,
+    zipfile.BadZipFile,
+    zlib.error,
+)

@@ -11,9 +11,12 @@ import numpy as np
 
 from latentspike.spikes.validate import (
     as_counts,
+    as_index,
     as_mask,
+    as_seconds,
     as_series,
     as_vector,
+    as_whole,
     check_bin_width,
 )
 
@@ -24,7 +27,8 @@ Kind = Literal["counts", "continuous"]
 class SpikeData:
     """Binned activity of simultaneously recorded neurons over trials.
 
-    Validated once, here; everything downstream trusts it. Arrays are read-only.
+    Validated once, here; everything downstream trusts it. Arrays are read-only; a writeable
+    array is copied (a memory-mapped one is not), so later changes to it do not reach in.
 
     Parameters
     ----------
@@ -87,17 +91,12 @@ class SpikeData:
         n_trials, n_bins, n_neurons = counts.shape
         put("counts", counts)
         put("bin_width", check_bin_width(self.bin_width))
-        put("t_start", float(self.t_start))
+        put("t_start", as_seconds("t_start", self.t_start))
         put("observed", as_mask("observed", self.observed, counts.shape, default=True))
         put("heldout", as_mask("heldout", self.heldout, (n_neurons,), default=False))
         if self.heldout.all():
             raise ValueError("every neuron is held out: a model would have nothing to read")
-        if not 0 <= int(self.n_forward_bins) < n_bins:
-            raise ValueError(
-                f"n_forward_bins must lie in [0, {n_bins - 1}] for trials of {n_bins} bins, "
-                f"got {self.n_forward_bins}"
-            )
-        put("n_forward_bins", int(self.n_forward_bins))
+        put("n_forward_bins", as_whole("n_forward_bins", self.n_forward_bins, 0, n_bins - 1))
         put("trial_ids", as_vector("trial_ids", self.trial_ids, n_trials))
         put("neuron_ids", as_vector("neuron_ids", self.neuron_ids, n_neurons, unique=True))
         if self.conditions is not None:
@@ -110,6 +109,11 @@ class SpikeData:
                 for name, value in dict(getattr(self, group)).items()
             }
             put(group, series)
+        if "rates" in self.truth and self.truth["rates"].shape[2] != n_neurons:
+            raise ValueError(
+                f"truth['rates'] must cover all {n_neurons} neurons, "
+                f"got shape {self.truth['rates'].shape}"
+            )
 
     def __repr__(self) -> str:
         rate = f"{self.mean_rate:.3g} Hz mean rate" if self.kind == "counts" else "continuous"
@@ -173,8 +177,7 @@ class SpikeData:
 
     def select_trials(self, trials: Any) -> SpikeData:
         """Copy with the trials of an index array, slice or bool mask, in that order."""
-        index = np.arange(self.n_trials)[trials]
-        index = np.atleast_1d(index)
+        index = as_index("trials", trials, self.n_trials)
         return self.replace(
             counts=self.counts[index],
             observed=self.observed[index],
@@ -187,7 +190,7 @@ class SpikeData:
 
     def select_neurons(self, neurons: Any) -> SpikeData:
         """Copy with the neurons of an index array, slice or bool mask, in that order."""
-        index = np.atleast_1d(np.arange(self.n_neurons)[neurons])
+        index = as_index("neurons", neurons, self.n_neurons)
         truth = dict(self.truth)
         if "rates" in truth:
             truth["rates"] = truth["rates"][:, :, index]
@@ -202,8 +205,10 @@ class SpikeData:
     def select_bins(self, start: int, stop: int) -> SpikeData:
         """Copy with bins ``start`` to ``stop`` (exclusive); forward bins are cut from the end."""
         if not 0 <= start < stop <= self.n_bins:
+            raise ValueError(f"bins [{start}, {stop}) do not lie in a trial of {self.n_bins} bins")
+        if start >= self.n_read_bins:
             raise ValueError(
-                f"bins [{start}, {stop}) do not lie in a trial of {self.n_bins} bins"
+                f"bins [{start}, {stop}) are all forward bins: a model would have nothing to read"
             )
         cut = slice(start, stop)
         return self.replace(

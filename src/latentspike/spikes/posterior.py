@@ -32,6 +32,21 @@ class Posterior:
         As in the `SpikeData` that was read.
     n_samples : int
         Posterior draws averaged; 0 when the posterior mean was passed through the model.
+
+    Raises
+    ------
+    ValueError
+        If an array does not have the shape that goes with ``rates``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> rates = np.full((2, 5, 3), 10.0)
+    >>> posterior = Posterior(rates, 0.01, trial_ids=np.arange(2), neuron_ids=np.arange(3))
+    >>> posterior
+    Posterior(2 trials × 5 bins × 3 neurons)
+    >>> sorted(posterior.arrays())
+    ['rates']
     """
 
     rates: np.ndarray
@@ -49,6 +64,25 @@ class Posterior:
     population_activity: np.ndarray | None = None
     population_activity_std: np.ndarray | None = None
     n_samples: int = 0
+
+    def __post_init__(self) -> None:
+        if self.rates.ndim != 3:
+            raise ValueError(
+                f"rates must have shape [trials, bins, neurons], got {self.rates.shape}"
+            )
+        trials, bins, neurons = self.rates.shape
+        if len(self.trial_ids) != trials or len(self.neuron_ids) != neurons:
+            raise ValueError(
+                f"rates have {trials} trials and {neurons} neurons, but there are "
+                f"{len(self.trial_ids)} trial_ids and {len(self.neuron_ids)} neuron_ids"
+            )
+        for name, value in self.arrays().items():
+            mean = getattr(self, name.removesuffix("_std"))
+            if mean is None or value.shape != mean.shape:
+                raise ValueError(f"{name} needs {name.removesuffix('_std')} of the same shape")
+            leading = (trials,) if name.startswith("initial_condition") else (trials, bins)
+            if value.shape[:-1] != leading:
+                raise ValueError(f"{name} must have leading shape {leading}, got {value.shape}")
 
     def __repr__(self) -> str:
         trials, bins, neurons = self.rates.shape
