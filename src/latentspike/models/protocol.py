@@ -18,14 +18,15 @@ class Batch(NamedTuple):
     """Trials as a model sees them; made by `latentspike.training`, never by hand.
 
     ``read`` holds what may be read, already masked and rescaled, and only held-in neurons and
-    encoded bins. ``counts``, ``observed`` and ``graded`` cover every neuron and bin.
+    encoded bins. The other arrays cover every neuron and bin.
     """
 
     read: jax.Array  # [trials, read bins, read neurons]
     counts: jax.Array  # [trials, bins, neurons]
-    observed: jax.Array  # bool [trials, bins, neurons]; False: not in the loss at all
-    graded: jax.Array  # bool [trials, bins, neurons]; False: in the loss, but passes no gradient
+    observed: jax.Array | None  # bool [trials, bins, neurons]; False: not in the loss; None: all True
+    graded: jax.Array | None  # bool, same shape; False: passes no gradient; None: all True
     inputs: jax.Array  # [trials, bins, n_inputs]; n_inputs may be 0
+    weight: jax.Array  # [trials]; share of each trial in the mean; 0 for padding
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,14 +87,16 @@ class GradientModel(Model, Protocol):
         ...
 
     def loss(
-        self,
-        params: Params,
-        batch: Batch,
-        hyperparams: Hyperparams,
-        *,
-        key: jax.Array | None,
+        self, params: Params, batch: Batch, hyperparams: Hyperparams, *, key: jax.Array | None
     ) -> tuple[jax.Array, dict[str, jax.Array]]:
-        """Objective in nats per trial and its terms; ``key=None`` means no sampling noise."""
+        """Objective in nats per trial (weighted mean over the batch) and its terms.
+
+        ``key`` holds one PRNG key per trial, so that placing trials on other devices or in other
+        batches changes no draw; None means no sampling noise and no dropout. ``hyperparams``
+        has the model's own scalars and ``ramp``, the share of the penalties in force. The terms
+        include ``recon`` (all observed entries) and ``recon_graded``, both without the part of
+        the negative log-likelihood that depends on the counts alone.
+        """
         ...
 
 

@@ -1,1 +1,6 @@
-"""LFADS: a sequential autoencoder of spike trains. Imports `spikes` and the model protocol."""
+"""LFADS: a sequential autoencoder of spike trains. Imports `spikes` and the shared parts of `models`."""
+
+from latentspike.models.lfads.config import Architecture
+from latentspike.models.lfads.model import LFADS
+
+__all__ = ["LFADS", "Architecture"]
