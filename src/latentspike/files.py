@@ -11,7 +11,7 @@ import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -101,26 +101,40 @@ def save_arrays(
 def load_arrays(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """Read what `save_arrays` wrote; never unpickles.
 
+    Returns
+    -------
+    arrays : the named arrays.
+    header : the JSON header.
+
     Raises
     ------
     FileNotFoundError : if there is no such file.
     ValueError : if the file is truncated, foreign, or holds pickled objects.
     """
     try:
-        loaded = np.load(path, allow_pickle=False)
-        if not isinstance(loaded, np.lib.npyio.NpzFile):
-            raise ValueError("it holds a single array")
-        with loaded as file:
-            arrays = {name: file[name] for name in file.files}
-        header = json.loads(arrays.pop(HEADER).tobytes().decode())
-        if not isinstance(header, dict):
-            raise ValueError("its header is not a JSON object")
+        # Opened here: np.load leaves the file open when it is not the archive it claims to be.
+        with open(path, "rb") as file:
+            arrays, header = _read_archive(file)
     except (FileNotFoundError, PermissionError, IsADirectoryError):
         raise
     except _DAMAGE as error:
         raise ValueError(
             f"{path} is damaged or was not written by latentspike: {error!r}"
         ) from error
+    return arrays, header
+
+
+def _read_archive(file: BinaryIO) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    loaded = np.load(file, allow_pickle=False)
+    if not isinstance(loaded, np.lib.npyio.NpzFile):
+        raise ValueError("it holds a single array")
+    with loaded as archive:
+        arrays = {name: archive[name] for name in archive.files}
+    if foreign := [name for name, value in arrays.items() if not isinstance(value, np.ndarray)]:
+        raise ValueError(f"{foreign[0]!r} in it is not an array")
+    header = json.loads(arrays.pop(HEADER).tobytes().decode())
+    if not isinstance(header, dict):
+        raise ValueError("its header is not a JSON object")
     return arrays, header
 
 

@@ -140,7 +140,7 @@ def describe(data: SpikeData) -> Description:
     totals = np.sum(data.counts, axis=(0, 1), where=data.observed, dtype=np.float64)
     rates = np.full(data.n_neurons, np.nan)
     np.divide(totals, n_observed, out=rates, where=n_observed > 0)
-    enough = totals >= MIN_SPIKES
+    enough = np.asarray(totals >= MIN_SPIKES)
     silent = data.neuron_ids[totals == 0] if is_counts else data.neuron_ids[n_observed == 0]
     found: dict[str, Any] = {
         "silent_neurons": tuple(_plain(name) for name in silent),

@@ -174,7 +174,9 @@ def as_vector(name: str, values: Any, length: int, *, unique: bool = False) -> n
     seen, times = np.unique(array, return_counts=True) if unique else (array, None)
     if times is not None and seen.size != length:
         first = int(np.flatnonzero(times > 1)[0])
-        raise ValueError(f"{name} must be unique, but {seen[first]!r} appears {times[first]} times")
+        raise ValueError(
+            f"{name} must be unique, but {seen[first].item()!r} appears {times[first]} times"
+        )
     return _frozen(array, given=values)
 
 
