@@ -47,7 +47,8 @@ def read_hdf5(
 
         Beside the counts: ``*_inds`` (original trial indices), ``*_ext_input``, ``*_behavior`` or
         ``*_behavior_<name>``, ``*_cond_idx``, ``*_truth`` (rates) or ``*_truth_<name>``,
-        ``neuron_ids``, and ``bin_width`` or ``dt`` in seconds.
+        ``neuron_ids``, and ``bin_width`` or ``dt`` in seconds. Other datasets, ``test_*`` among
+        them, are not read.
     options : `ReadOptions`; ``bin_width`` is needed where the file does not state it.
 
     Returns
@@ -107,7 +108,7 @@ def _fields(
     unit = text_attribute(file, "truth_unit", TRUTH_UNITS, options.truth_unit)
     if "rates" in truth and unit == "counts_per_bin":
         truth["rates"] = truth["rates"] / bin_width
-    labels = layout.prefixes[-1] != "eval"
+    is_benchmark = "train_spikes_heldin" in file
     return {
         "counts": counts,
         "observed": observed,
@@ -118,7 +119,7 @@ def _fields(
         "inputs": read_inputs(file, layout, rows, shelf),
         "behavior": read_series(file, "behavior", layout, rows, shelf),
         "truth": truth,
-        "conditions": read_trial_labels(file, "cond_idx", rows) if labels else None,
+        "conditions": None if is_benchmark else read_trial_labels(file, "cond_idx", rows),
         "trial_ids": read_trial_labels(file, "trial_ids", rows),
         "neuron_ids": read_labels(file, "neuron_ids") if "neuron_ids" in file else None,
         "kind": kind,

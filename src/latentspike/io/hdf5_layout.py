@@ -8,7 +8,7 @@ import h5py
 import numpy as np
 
 from latentspike.io.memory import trial_chunks
-from latentspike.io.opening import numeric_dataset
+from latentspike.io.opening import list_members, numeric_dataset
 
 LFADS_NAMES = ("encod_data", "recon_data", "data")
 NLB_BLOCKS = (  # suffix, is held-out, is forward
@@ -103,7 +103,7 @@ def find_layout(file: h5py.File) -> Layout:
         return _nlb_layout(file)
     if any(f"train_{name}" in file for name in LFADS_NAMES):
         return _lfads_layout(file)
-    found = ", ".join(sorted(file)) or "nothing"
+    found = list_members(file)
     raise ValueError(
         f"{file.filename} holds {found}; expected train_encod_data and train_recon_data (LFADS), "
         "train_data (older LFADS) or train_spikes_heldin (Neural Latents Benchmark)"
@@ -118,13 +118,14 @@ def _lfads_layout(file: h5py.File) -> Layout:
             continue
         encod, *rest = (_cube(file, name) for name in found)
         recon = rest[0] if rest else encod
-        if recon is not encod:
-            _check_corner(encod, recon)
         parts.append(Part(prefix, (recon,), _mask(file, prefix, recon)))
         corners.append((encod, recon))
     for corner in corners[1:]:
         for tile, reference in zip(corner, corners[0], strict=True):
             _check_same(tile, reference, axes=(1, 2))
+    for encod, recon in corners:
+        if recon is not encod:
+            _check_corner(encod, recon)
     encod, recon = corners[0]
     return Layout(tuple(parts), *recon.dataset.shape[1:], *encod.dataset.shape[1:])
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from latentspike.files import atomic_path
-from latentspike.io.opening import build, read_members
+from latentspike.io.opening import build, list_members, read_members
 from latentspike.io.options import ReadOptions, resolve_bin_width
 from latentspike.spikes import SpikeData
 
@@ -49,7 +49,7 @@ def read_npz(path: str | os.PathLike[str], options: ReadOptions | None = None) -
     """
     members = read_members(path, EXPECTED)
     if "counts" not in members:
-        found = ", ".join(sorted(members)) or "nothing"
+        found = list_members(members)
         raise ValueError(f"{path} holds {found}; expected {EXPECTED}")
     stated = _scalar(path, members, "bin_width", None)
     fields: dict[str, Any] = {name: members[name] for name in ARRAYS if name in members}

@@ -12,7 +12,7 @@ import h5py
 import numpy as np
 
 from latentspike.files import atomic_path
-from latentspike.io.opening import check_file
+from latentspike.io.opening import check_file, list_members
 
 EXPECTED = "an NWB file (HDF5) with a units table"
 
@@ -62,7 +62,7 @@ def open_nwb(path: str | os.PathLike[str]) -> Iterator[tuple[Any, Any]]:
 
 def _read(pynwb: Any, file: h5py.File) -> tuple[Any, Any]:
     if "nwb_version" not in file.attrs:
-        found = ", ".join(sorted(file)) or "nothing"
+        found = list_members(file)
         raise ValueError(f"{file.filename} holds {found} and is not NWB; expected {EXPECTED}")
     try:
         io = pynwb.NWBHDF5IO(file=file, mode="r")

@@ -53,6 +53,15 @@ def write_nwb(
     Read it back with ``ReadOptions(bin_width=…, align_to="align_time", window=(t_start, t_stop),
     condition="condition", behavior=(…), inputs="inputs")``. Behavior that is NaN between two
     measured bins is interpolated by then; `ReadOptions.max_gap` prevents it.
+
+    Examples
+    --------
+    >>> import tempfile, os
+    >>> from latentspike.io import ReadOptions, read_nwb
+    >>> path = os.path.join(tempfile.mkdtemp(), "session.nwb")
+    >>> write_nwb(path, SpikeData(np.ones((1, 5, 3), int), bin_width=0.01))
+    >>> read_nwb(path, ReadOptions(bin_width=0.01))
+    SpikeData(1 trials × 5 bins × 3 neurons, bin 10 ms, 100 Hz mean rate)
     """
     if data.kind != "counts":
         raise ValueError("continuous data have no spike times to write; use write_hdf5")
@@ -85,7 +94,8 @@ def _add_units(nwb: Any, data: SpikeData, starts: np.ndarray) -> None:
             heldout=bool(data.heldout[neuron]),
             **name,
         )
-    nwb.units.resolution = data.bin_width
+    # NWB defines it as the smallest possible difference between two spike times of the table.
+    nwb.units.resolution = data.bin_width / max(1, int(data.counts.max()))
 
 
 def _spike_times(data: SpikeData, neuron: int, starts: np.ndarray) -> np.ndarray:

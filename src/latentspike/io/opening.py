@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -48,12 +48,17 @@ def open_hdf5(path: str | os.PathLike[str], expected: str) -> Iterator[h5py.File
     try:
         with h5py.File(target, "r") as file:
             yield file
-    except (OSError, RuntimeError, KeyError) as error:
+    except (OSError, RuntimeError, KeyError, TypeError, UnicodeError) as error:
         if getattr(error, "errno", None) is not None:
             raise  # the system's own complaint (a full disk, say), not HDF5's
         raise ValueError(
             f"{target} is truncated or is not HDF5; expected {expected} ({error})"
         ) from error
+
+
+def list_members(names: Iterable[Any]) -> str:
+    """Names found in a file, for an error message; damaged files have names that are no text."""
+    return ", ".join(sorted(map(str, names))) or "nothing"
 
 
 def read_numbers(file: h5py.Group, name: str) -> np.ndarray:
@@ -130,7 +135,8 @@ def read_members(path: str | os.PathLike[str], expected: str) -> dict[str, np.nd
     """
     target = check_file(path, expected)
     try:
-        with np.load(target, allow_pickle=False) as file:
+        # Opened here because numpy leaves a file open that turns out not to be a zip archive.
+        with open(target, "rb") as handle, np.load(handle, allow_pickle=False) as file:
             if not hasattr(file, "files"):
                 raise ValueError("it holds one bare array (.npy)")
             return {name: file[name] for name in file.files}

@@ -13,6 +13,7 @@ from latentspike.io.hdf5 import trial_order
 from latentspike.io.hdf5_series import read_trial_labels
 from latentspike.io.hdf5_write import split_parts, write_trial_index
 from latentspike.io.opening import (
+    list_members,
     number_attribute,
     numeric_dataset,
     open_hdf5,
@@ -130,10 +131,19 @@ def read_results_hdf5(path: str | os.PathLike[str]) -> Posterior:
         If the file cannot be opened.
     ValueError
         If it is truncated or foreign.
+
+    Examples
+    --------
+    >>> import tempfile, os
+    >>> path = os.path.join(tempfile.mkdtemp(), "results.h5")
+    >>> names = dict(trial_ids=np.arange(2), neuron_ids=np.arange(3))
+    >>> write_results_hdf5(path, Posterior(np.full((2, 5, 3), 20.0), 0.01, **names))
+    >>> read_results_hdf5(path)
+    Posterior(2 trials × 5 bins × 3 neurons)
     """
     with open_hdf5(path, EXPECTED) as file:
         if "train_rates_hz" not in file or "bin_width" not in file.attrs:
-            found = ", ".join(sorted(file)) or "nothing"
+            found = list_members(file)
             raise ValueError(f"{path} holds {found}; expected {EXPECTED}")
         prefixes = [prefix for prefix in ("train", "valid") if f"{prefix}_rates_hz" in file]
         sizes = [numeric_dataset(file, f"{prefix}_rates_hz").shape[0] for prefix in prefixes]

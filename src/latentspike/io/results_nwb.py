@@ -68,6 +68,16 @@ def write_results_nwb(
     order of time with the session time of each bin center, ``trial`` (the row of each sample's
     trial in ``trials``), and the tables ``neurons`` and ``trials`` with their names. Where trials
     overlap in time their samples interleave; ``trial`` tells them apart.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> path = os.path.join(tempfile.mkdtemp(), "results.nwb")
+    >>> names = dict(trial_ids=np.arange(2), neuron_ids=np.arange(3))
+    >>> write_results_nwb(None, Posterior(np.full((2, 5, 3), 20.0), 0.01, **names), path)
+    >>> with open_nwb(path) as (nwb, _):
+    ...     print(nwb.processing["latentspike"]["rates"].data.shape)
+    (10, 3)
     """
     with ExitStack() as stack:
         if path_in is None:
