@@ -2,7 +2,10 @@ import dataclasses
 
 import numpy as np
 import pytest
+from scipy.special import gammaln
 
+from latentspike import Posterior
+from latentspike.evaluate import rate_r2, smooth
 from latentspike.simulate import ChaoticRNN, chaotic_rnn
 from latentspike.simulate.chaotic_rnn import _network
 from latentspike.simulate.observe import random_streams
@@ -71,6 +74,28 @@ def test_counts_are_poisson_of_the_rates():
     assert chi2 == pytest.approx(1.0, abs=0.03)
     assert data.counts.sum() == pytest.approx(expected.sum(), rel=0.03)
     assert 0 <= data.truth["rates"].min() < data.truth["rates"].max() <= 30
+
+
+def test_true_rates_have_the_loss_that_prototypes_found():
+    # spec/lfads.md, section 7: 1935 nats per trial, on another network
+    data = chaotic_rnn(n_conditions=80, seed=3)
+    expected = np.maximum(data.truth["rates"].astype(float) * data.bin_width, 1e-9)
+    loss = expected - data.counts * np.log(expected) + gammaln(data.counts + 1.0)
+    assert loss.sum() / data.n_trials == pytest.approx(1935, abs=60)
+
+
+def test_slow_networks_can_be_smoothed_as_in_the_prototypes():
+    data = chaotic_rnn(n_conditions=40, seed=3)
+
+    def score(width_bins):
+        smoothed, _ = smooth(data.counts, data.observed, width_bins=width_bins)
+        rates = smoothed / data.bin_width
+        posterior = Posterior(rates, data.bin_width, data.trial_ids, data.neuron_ids)
+        return rate_r2(data, posterior).mean
+
+    best = max(score(width) for width in (5, 10, 20))
+    assert best == pytest.approx(0.25, abs=0.08)
+    assert score(1) < 0 < best
 
 
 @pytest.mark.parametrize(
