@@ -9,7 +9,12 @@ _LEVELS = 1 << 16
 
 
 def bernoulli(
-    keys: jax.Array, probability: jax.Array | float, n_bins: int, n_units: int
+    keys: jax.Array,
+    probability: jax.Array | float,
+    n_bins: int,
+    n_units: int,
+    *,
+    time_first: bool = True,
 ) -> jax.Array:
     """True with the given probability, independently in every entry.
 
@@ -22,15 +27,18 @@ def bernoulli(
     keys : PRNG key of each trial [trials]
     probability : between 0 and 1, may be traced
     n_bins, n_units : entries per trial
+    time_first : order of the axes, not of the draws
 
     Returns
     -------
-    bool [bins, trials, units]
+    bool [bins, trials, units], or [trials, bins, units]
     """
     half = (n_units + 1) // 2
     words = jax.random.key_data(keys).astype(jnp.uint32)
-    first, second = words[:, 0][None, :, None], words[:, 1][None, :, None]
-    counter = jnp.arange(n_bins * half, dtype=jnp.uint32).reshape(n_bins, 1, half)
+    counter = jnp.arange(n_bins * half, dtype=jnp.uint32).reshape(n_bins, half)
+    trials, bins = (0, 1) if time_first else (1, 0)
+    counter = jnp.expand_dims(counter, bins)
+    first, second = (jnp.expand_dims(words[:, i], (trials, 2)) for i in (0, 1))
     bits = _mix(_mix(counter * jnp.uint32(0x9E3779B1) + first) ^ second)
     draws = jnp.concatenate([bits & 0xFFFF, bits >> 16], axis=-1)[..., :n_units]
     threshold = jnp.round(jnp.asarray(probability, jnp.float32) * _LEVELS).astype(jnp.uint32)

@@ -1,0 +1,90 @@
+"""Checkpoints of a run: one atomic file, no pickle, with everything that an exact resume needs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+
+from latentspike.files import load_arrays, save_arrays
+from latentspike.models.tree import flatten, unflatten_like
+from latentspike.training.epoch import TrainState
+from latentspike.training.progress import Progress
+
+FORMAT = 1
+NAME = "checkpoint.npz"
+
+
+class Checkpoint(NamedTuple):
+    """A run between two epochs."""
+
+    state: TrainState
+    best_params: Any
+    progress: Progress
+
+
+def save_checkpoint(folder: Path, checkpoint: Checkpoint, identity: dict[str, Any]) -> None:
+    """Write ``checkpoint.npz``; the previous one survives any failure.
+
+    Parameters
+    ----------
+    folder : of the run
+    checkpoint : to keep
+    identity : what must be equal to resume: configuration, seed, data hash
+    """
+    arrays = {
+        **{f"state/{name}": value for name, value in flatten(checkpoint.state).items()},
+        **{f"best/{name}": value for name, value in flatten(checkpoint.best_params).items()},
+    }
+    header = {
+        "format": FORMAT,
+        "kind": "checkpoint",
+        "identity": identity,
+        "progress": checkpoint.progress.to_dict(),
+    }
+    save_arrays(folder / NAME, arrays, header)
+
+
+def load_checkpoint(
+    folder: Path, like: TrainState, identity: dict[str, Any]
+) -> Checkpoint:
+    """Read ``checkpoint.npz`` of the same run.
+
+    Parameters
+    ----------
+    folder : of the run
+    like : state with the expected structure and shapes
+    identity : of the run that resumes
+
+    Raises
+    ------
+    FileNotFoundError : if there is no checkpoint.
+    ValueError : if it is damaged, of an unknown format, or of another run (naming what differs).
+    """
+    path = folder / NAME
+    arrays, header = load_arrays(path)
+    if header.get("kind") != "checkpoint" or header.get("format") != FORMAT:
+        raise ValueError(
+            f"{path} has format {header.get('format')!r} of {header.get('kind')!r}; this version "
+            f"reads format {FORMAT} of 'checkpoint'"
+        )
+    for name, value in identity.items():
+        stored = header["identity"].get(name)
+        if stored != value:
+            raise ValueError(
+                f"{path} belongs to another run: {name} was {stored!r}, now {value!r}; "
+                "resume with the same data, configuration and seed, or use another folder"
+            )
+    below = lambda prefix: {  # noqa: E731
+        name.removeprefix(prefix): value for name, value in arrays.items() if name.startswith(prefix)
+    }
+    state = unflatten_like(like, below("state/"), str(path))
+    best = unflatten_like(like.params, below("best/"), str(path))
+    return Checkpoint(state, best, Progress.from_dict(header["progress"]))
+
+
+def has_checkpoint(folder: Path) -> bool:
+    """True if the folder holds a checkpoint."""
+    return (folder / NAME).exists()
+
+

@@ -1,0 +1,233 @@
+"""`fit`: one door to fitting, for models learned by gradient and models estimated otherwise."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import os
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from latentspike import devices
+from latentspike.models.fitted import Fitted
+from latentspike.models.protocol import DataSpec, EstimatedModel, GradientModel
+from latentspike.models.registry import model_to_config
+from latentspike.spikes import SpikeData, Split, split_trials
+from latentspike.training.epoch import Program
+from latentspike.training.loop import Monitor, Run, run_epochs
+from latentspike.training.sample_validation import draw_sample_mask
+from latentspike.training.settings import (
+    TRAINING_HYPERPARAMS,
+    TrainingSettings,
+    check_hyperparams,
+)
+from latentspike.training.trials import Constants, Reading, put_trials
+
+devices.prepare()
+
+
+@dataclasses.dataclass(frozen=True)
+class RunOptions:
+    """Where a run lives and what it shows; nothing here changes its result.
+
+    Parameters
+    ----------
+    folder : run folder for checkpoints, metrics and the fitted model; None keeps nothing
+    resume : continue from the checkpoint in the folder, if there is one
+    show : progress on standard error
+    monitor : called after each epoch with ``(params, epoch)``; returns figures for the history
+    n_devices : devices that share each batch; None takes all that JAX has
+    """
+
+    folder: str | os.PathLike[str] | None = None
+    resume: bool = False
+    show: bool = True
+    monitor: Monitor | None = None
+    n_devices: int | None = None
+
+
+def fit(
+    model: Any,
+    data: SpikeData,
+    *,
+    split: Split | None = None,
+    hyperparams: dict[str, float] | None = None,
+    settings: TrainingSettings | None = None,
+    options: RunOptions | None = None,
+    key: jax.Array,
+) -> Fitted:
+    """Fit a model to a recording.
+
+    Parameters
+    ----------
+    model : such as `LFADS`, `LinearAutoencoder` or `GaussianSmoothing`
+    data : recording
+    split : training and validation trials; drawn from the key if absent
+    hyperparams : scalars that differ from the defaults: ``learning_rate``, ``keep_ratio`` and the
+        model's own. A new value never recompiles.
+    settings : how long and how to train
+    options : run folder, resume, progress
+    key : PRNG key of the run; the same key gives the same result on the same machine
+
+    Returns
+    -------
+    Fitted
+        With the parameters of the best epoch by the selection loss.
+
+    Raises
+    ------
+    ValueError
+        If the recording cannot be fitted (no spikes, one trial), or a name or value is wrong.
+    NonFiniteLossError
+        If a loss or gradient stops being finite; the last good checkpoint is kept.
+
+    Examples
+    --------
+    >>> import jax, numpy as np
+    >>> from latentspike import SpikeData
+    >>> from latentspike.models.linear_autoencoder import LinearAutoencoder
+    >>> y = np.random.default_rng(0).standard_normal((40, 1, 6))
+    >>> data = SpikeData(y, bin_width=1.0, kind="continuous")
+    >>> settings = TrainingSettings(max_epochs=2)
+    >>> quiet = RunOptions(show=False)
+    >>> fitted = fit(LinearAutoencoder(), data, settings=settings, options=quiet, key=jax.random.key(0))
+    >>> len(fitted.history)
+    2
+    """
+    settings = settings or TrainingSettings()
+    options = options or RunOptions()
+    check_fittable(model, data)
+    key_split, key_init, key_run, key_mask = jax.random.split(key, 4)
+    if split is None:
+        split = split_trials(
+            data, validation_fraction=settings.validation_fraction, seed=seed_from(key_split)
+        )
+    train, validation = data.select_trials(split.train), data.select_trials(split.validation)
+    if not isinstance(model, GradientModel):
+        return _estimate(model, train, key_init, key_run, options)
+    known = TRAINING_HYPERPARAMS | model.default_hyperparams()
+    values = check_hyperparams(hyperparams or {}, known)
+    params = model.init(DataSpec.of(train), key=key_init)
+    mask = None
+    if settings.sample_validation > 0:
+        mask = draw_sample_mask(train, settings.sample_validation, seed=seed_from(key_mask))
+    observation = getattr(model, "observation", "poisson")
+    run = Run(
+        program=Program(
+            model=model,
+            reading=Reading.of(data, settings.sample_validation),
+            batch_size=settings.batch_size,
+            clip_norm=settings.clip_norm,
+            n_devices=_n_devices(options, settings, train.n_trials),
+        ),
+        trials=(put_trials(train, mask), put_trials(validation)),
+        constants=(
+            Constants.of(train, mask, observation),
+            Constants.of(validation, None, observation),
+        ),
+        hyperparams=values,
+        settings=settings,
+        key=key_run,
+        folder=None if options.folder is None else Path(options.folder),
+        identity=_identity(model, data, split, values, settings, key, mask),
+    )
+    if run.folder is not None and mask is not None:
+        _keep_mask(run.folder, mask, options.resume)
+    return run_epochs(run, params, resume=options.resume, show=options.show, monitor=options.monitor)
+
+
+def check_fittable(model: Any, data: SpikeData) -> None:
+    """Raise unless the recording can be split, has activity, and suits the model."""
+    if data.n_trials < 2:
+        raise ValueError(
+            "the recording has one trial, but fitting needs trials to train and to validate on; "
+            "cut a continuous recording with `chop`"
+        )
+    if data.kind == "counts" and not np.any(data.counts, where=data.observed):
+        raise ValueError("there is not a single observed spike in this recording")
+    observation = getattr(model, "observation", None)
+    if observation == "poisson" and data.kind == "continuous":
+        raise ValueError(
+            "the model expects Poisson counts, but the recording is continuous; "
+            "set observation = 'gaussian'"
+        )
+
+
+def seed_from(key: jax.Array) -> int:
+    """Whole number for NumPy generators from a PRNG key."""
+    words = np.asarray(jax.random.key_data(key), np.uint64)
+    return int(words[0] << np.uint64(32) | words[-1])
+
+
+def data_hash(data: SpikeData) -> str:
+    """Digest of what a fit depends on: values, masks, inputs, bin width."""
+    digest = hashlib.sha256()
+    digest.update(repr((data.counts.shape, data.bin_width, data.n_forward_bins)).encode())
+    for start in range(0, data.n_trials, 256):
+        rows = slice(start, start + 256)
+        digest.update(np.ascontiguousarray(data.counts[rows]).astype("<f8").tobytes())
+        digest.update(np.packbits(data.observed[rows]).tobytes())
+    digest.update(np.packbits(data.heldout).tobytes())
+    if data.inputs is not None:
+        digest.update(np.ascontiguousarray(data.inputs).astype("<f8").tobytes())
+    return digest.hexdigest()
+
+
+def _estimate(
+    model: EstimatedModel, train: SpikeData, key_init: Any, key_run: Any, options: RunOptions
+) -> Fitted:
+    params = model.init(DataSpec.of(train), key=key_init)
+    fitted = Fitted(model, model.estimate(params, train, key=key_run), [], {})
+    if options.folder is not None:
+        fitted.save(options.folder)
+    return fitted
+
+
+def _n_devices(options: RunOptions, settings: TrainingSettings, n_trials: int) -> int:
+    available = len(jax.local_devices())
+    wanted = available if options.n_devices is None else options.n_devices
+    if wanted > available:
+        raise ValueError(f"n_devices = {wanted}, but JAX has {available} devices here")
+    return max(1, min(wanted, min(settings.batch_size, n_trials) // 8))
+
+
+def _identity(
+    model: Any,
+    data: SpikeData,
+    split: Split,
+    hyperparams: dict[str, float],
+    settings: TrainingSettings,
+    key: jax.Array,
+    mask: np.ndarray | None,
+) -> dict[str, Any]:
+    """What must be equal for a run to be resumed; limits on its length may change."""
+    free = ("max_epochs", "patience", "checkpoint_seconds")
+    chosen = {k: v for k, v in dataclasses.asdict(settings).items() if k not in free}
+    trials = hashlib.sha256(np.concatenate([split.train, [-1], split.validation]).tobytes())
+    return {
+        "model": model_to_config(model),
+        "data": data_hash(data),
+        "split": trials.hexdigest(),
+        "hyperparams": hyperparams,
+        "settings": chosen,
+        "key": np.asarray(jax.random.key_data(key)).tolist(),
+        "float": str(jnp.zeros(()).dtype),
+        "sample_mask": None if mask is None else hashlib.sha256(np.packbits(mask)).hexdigest(),
+    }
+
+
+def _keep_mask(folder: Path, mask: np.ndarray, resume: bool) -> None:
+    from latentspike.files import load_arrays, save_arrays
+
+    path = folder / "sample_mask.npz"
+    if resume and path.exists():
+        arrays, header = load_arrays(path)
+        stored = np.unpackbits(arrays["bits"], count=mask.size).astype(bool).reshape(mask.shape)
+        if header.get("shape") != list(mask.shape) or not np.array_equal(stored, mask):
+            raise ValueError(f"{path} differs from the mask of this run; use another folder")
+        return
+    save_arrays(path, {"bits": np.packbits(mask)}, {"shape": list(mask.shape)})
