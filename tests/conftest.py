@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 from hypothesis import settings
 
+from latentspike.spikes import Posterior, SpikeData
+
 # Set before anything imports matplotlib: no test may need a screen.
 os.environ["MPLBACKEND"] = "Agg"
 
@@ -44,3 +46,41 @@ def golden() -> Path:
 def rng() -> np.random.Generator:
     """The same random numbers in every test and every run."""
     return np.random.default_rng(20_180_917)
+
+
+@pytest.fixture(scope="session")
+def recording() -> SpikeData:
+    """Small recording with conditions, behavior, a held-out neuron, forward bins and truth."""
+    rng = np.random.default_rng(1)
+    times = np.linspace(0, 3, 40)
+    phase = np.array([0.0, 0.0, 0.0, 1.5, 1.5, 1.5])[:, None, None] + np.arange(5)
+    true_rates = 60 + 50 * np.sin(times[:, None] + phase)
+    return SpikeData(
+        rng.poisson(true_rates * 0.01),
+        bin_width=0.01,
+        t_start=-0.1,
+        heldout=np.arange(5) == 4,
+        n_forward_bins=5,
+        behavior={"hand": np.cumsum(rng.normal(size=(6, 40, 2)), axis=1)},
+        conditions=np.repeat(["left", "right"], 3),
+        truth={"rates": true_rates},
+    )
+
+
+@pytest.fixture(scope="session")
+def inference(recording: SpikeData) -> Posterior:
+    """Posterior of `recording` with every array that a plot can draw."""
+    rng = np.random.default_rng(2)
+    true_rates = recording.truth["rates"]
+    return Posterior(
+        rates=true_rates + rng.normal(size=true_rates.shape),
+        rates_std=np.full(true_rates.shape, 3.0),
+        factors=rng.normal(size=(6, 40, 4)),
+        factors_std=np.full((6, 40, 4), 0.1),
+        inferred_inputs=rng.normal(size=(6, 40, 2)),
+        inferred_inputs_std=np.full((6, 40, 2), 0.2),
+        bin_width=recording.bin_width,
+        t_start=recording.t_start,
+        trial_ids=recording.trial_ids,
+        neuron_ids=recording.neuron_ids,
+    )

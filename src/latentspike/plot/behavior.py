@@ -57,7 +57,7 @@ def decoding(
     if conditions is not None:
         names = style.check_conditions(conditions, behavior.shape[0])
     colors = style.condition_colors(names)
-    ax = style.one_axes(ax, (4.6, 3.5))
+    ax = style.one_axes(ax, (4.8, 3.6))
     for trial in picked:
         color = colors[names.tolist()[trial]]
         ax.plot(*behavior[trial].T, color=color, linestyle="--", linewidth=1, alpha=0.9)
@@ -65,7 +65,7 @@ def decoding(
     ax.plot([], [], color=style.MUTED, linestyle="--", linewidth=1, label="actual")
     ax.plot([], [], color=style.MUTED, linewidth=1.4, label="estimated")
     style.condition_legend(ax, {} if conditions is None else colors)
-    ax.set_aspect("equal", adjustable="box")
+    ax.set_aspect("equal", adjustable="datalim")
     style.tidy(ax, x=labels[0], y=labels[1])
     return ax
 

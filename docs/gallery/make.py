@@ -1,0 +1,190 @@
+"""Draw every figure of `latentspike.plot` and write docs/gallery.md around them.
+
+Run with ``make gallery``. The recording and the "results" are arrays made up below (the truth plus
+errors of a plausible size): they show the figures, they are no results of a fit.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import matplotlib.pyplot as plt
+import numpy as np
+from PIL import Image
+from scipy.ndimage import gaussian_filter1d
+
+from latentspike import Posterior, SpikeData, plot
+from latentspike.files import atomic_path
+
+HERE = Path(__file__).parent
+DIRECTIONS = ["right", "up", "left", "down"]
+
+# Name of the picture, what it shows, the line of code that draws it (run below, so it works).
+FIGURES = [
+    ("raster", "Spikes of one trial over the inferred rates. Neurons are sorted by the time of "
+     "their peak; dashed: from here on the model predicted without reading.",
+     "plot.raster(data, posterior, trial=2, order=by_peak, max_rate=60)"),
+    ("raster_true", "The same trial over the true rates, on the same color scale.",
+     'plot.raster(data, trial=2, rates="true", order=by_peak, max_rate=60)'),
+    ("rates", "True (black) and inferred (blue, ± posterior s.d.) rates, spikes underneath.",
+     "plot.rates(data, posterior, trial=2, neurons=[3, 11, 20])"),
+    ("psths", "Smoothed spikes (thin, ± s.e. over trials) against mean inferred rates (thick).",
+     "plot.psths(data, posterior, neurons=[3, 11, 20])"),
+    ("factors", "Factors of single trials over time, colored by condition.",
+     "plot.factors(posterior, trials=some, conditions=data.conditions)"),
+    ("factors_3d", "First three principal components of the factors; dots mark the start.",
+     "plot.factors_3d(posterior, data.conditions, trials=some)"),
+    ("inferred_inputs", "Inferred inputs, mean and s.d. over trials.",
+     "plot.inferred_inputs(posterior)"),
+    ("training_loss", "Training curves, with the loss of the true rates as the floor.",
+     "plot.training_curves(history, true_loss=96)"),
+    ("training_r2", "Agreement with the true rates over the same run.",
+     'plot.training_curves(history, show="r2")'),
+    ("autoencoder_weights", "Weights of a linear autoencoder: the diagonal copies noise.",
+     "plot.autoencoder_weights(weights)"),
+    ("scores", "Scores with standard errors, each beside its baseline.",
+     "plot.scores(rows)"),
+    ("decoding", "Decoded (solid) against measured (dashed) hand position.",
+     'plot.decoding(hand, decoded, trials=some, conditions=data.conditions, '
+     'labels=("x (cm)", "y (cm)"))'),
+]  # fmt: skip
+
+
+def made_up(seed: int = 7) -> dict[str, Any]:
+    """Arrays of a reaching task: names as the lines of code above use them."""
+    rng = np.random.default_rng(seed)
+    conditions = np.repeat(np.arange(4), 40)
+    times = -0.2 + (np.arange(100) + 0.5) * 0.01
+    latents = _latents(conditions, times, rng)
+    loadings = rng.normal(size=(3, 30)) * 0.5
+    true_rates = np.minimum(14 * np.exp(latents @ loadings), 90)
+    wobble = gaussian_filter1d(rng.normal(size=true_rates.shape), 6, axis=1, mode="nearest")
+    hand = _reach(conditions, times, rng)
+    data = SpikeData(
+        rng.poisson(true_rates * 0.01), bin_width=0.01, t_start=-0.2, n_forward_bins=15,
+        conditions=np.array(DIRECTIONS)[conditions], truth={"rates": true_rates},
+    )  # fmt: skip
+    posterior = Posterior(
+        rates=true_rates * np.exp(0.6 * wobble), rates_std=0.16 * true_rates + 0.8,
+        bin_width=0.01, t_start=-0.2, trial_ids=data.trial_ids, neuron_ids=data.neuron_ids,
+        factors=_rotated(latents, rng), inferred_inputs=_inputs(conditions, times, rng),
+    )  # fmt: skip
+    return {
+        "plot": plot, "data": data, "posterior": posterior,
+        "some": range(0, 160, 8),
+        "by_peak": np.argsort(posterior.rates[2].argmax(axis=0)),
+        "history": _history(rng), "weights": _weights(rng), "rows": _rows(), "hand": hand,
+        "decoded": hand + 0.5 * gaussian_filter1d(rng.normal(size=hand.shape), 12, axis=1) * 5,
+    }  # fmt: skip
+
+
+def _walk(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+    steps = rng.normal(size=shape)
+    return gaussian_filter1d(np.cumsum(steps, axis=1) * 0.1, 5, axis=1)
+
+
+def _latents(conditions: np.ndarray, times: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """A push in the condition's direction that turns into a rotation, [trials, bins, 3]."""
+    angle = conditions[:, None] * np.pi / 2
+    late = 0.02 * rng.normal(size=(conditions.size, 1))
+    since = times - late
+    on = 1 / (1 + np.exp(-(since - 0.08) / 0.03))
+    strength = 2.2 * on * np.exp(-np.maximum(since - 0.08, 0) / 0.45)
+    phase = angle + 10 * np.maximum(since - 0.08, 0)
+    turning = [strength * np.cos(phase), strength * np.sin(phase)]
+    latents = np.stack([*turning, strength * np.cos(angle + 1) - 0.3], axis=2)
+    return latents + 0.05 * _walk(rng, latents.shape)
+
+
+def _rotated(latents: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Six factors that mix the three latents, with small errors of their own."""
+    mixed = latents @ rng.normal(size=(3, 6))
+    return mixed + 0.25 * gaussian_filter1d(rng.normal(size=mixed.shape), 4, axis=1)
+
+
+def _reach(conditions: np.ndarray, times: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Hand position in cm [trials, bins, 2]: out to a target, a little bent."""
+    angle = conditions[:, None] * np.pi / 2 + 0.08 * rng.normal(size=(conditions.size, 1))
+    way = 8 / (1 + np.exp(-(times - 0.3) / 0.06))
+    bend = 0.4 * rng.normal(size=(conditions.size, 1)) * np.sin(np.pi * way / 8)
+    return np.stack(
+        [way * np.cos(angle) - bend * np.sin(angle), way * np.sin(angle) + bend * np.cos(angle)],
+        axis=2,
+    )
+
+
+def _inputs(conditions: np.ndarray, times: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    pulse = np.exp(-0.5 * ((times - 0.08) / 0.035) ** 2)
+    second = -0.5 * np.exp(-0.5 * ((times - 0.35) / 0.07) ** 2)
+    inputs = np.stack([pulse, second], axis=1)[None].repeat(conditions.size, axis=0)
+    size = 1 + 0.2 * rng.normal(size=(conditions.size, 1, 1))
+    return size * inputs + 0.25 * gaussian_filter1d(rng.normal(size=inputs.shape), 3, axis=1)
+
+
+def _history(rng: np.random.Generator) -> dict[str, np.ndarray]:
+    epoch = np.arange(1, 201)
+    fall = 18 * np.exp(-epoch / 22)
+    valid = 97.2 + fall + 0.25 * rng.normal(size=epoch.size)
+    return {
+        "epoch": epoch,
+        "train_loss": 96.4 + fall * 1.02 - 0.003 * epoch + 0.12 * rng.normal(size=epoch.size),
+        "valid_loss": valid,
+        "valid_loss_smoothed": gaussian_filter1d(valid, 5),
+        "r2": 0.9 * (1 - np.exp(-epoch / 30)) + 0.006 * rng.normal(size=epoch.size),
+    }
+
+
+def _weights(rng: np.random.Generator) -> np.ndarray:
+    basis = np.linalg.qr(rng.normal(size=(40, 5)))[0]
+    return 0.3 * np.eye(40) + basis @ basis.T + 0.02 * rng.normal(size=(40, 40))
+
+
+def _rows() -> list[dict[str, Any]]:
+    return [
+        {"metric": "co-smoothing bits per spike", "unit": "bits/spike", "value": 0.23,
+         "standard_error": 0.012, "baseline": 0.14, "baseline_standard_error": 0.009},
+        {"metric": "PSTH R²", "unit": "", "value": 0.81, "baseline": 0.62},
+        {"metric": "hand velocity R²", "unit": "", "value": 0.87, "baseline": 0.74},
+    ]  # fmt: skip
+
+
+def page() -> str:
+    """The text of docs/gallery.md."""
+    lines = [
+        "# Gallery", "",
+        "<!-- Written by docs/gallery/make.py (`make gallery`); change it there. -->", "",
+        "One function per figure. Each draws into the axes it is given (`ax=` or `axes=`), or "
+        "into a new figure, and returns the axes; `plot.save(ax, 'figure.pdf')` writes PNG, SVG "
+        "or PDF.", "",
+        "The pictures below are drawn from arrays made up in [make.py](gallery/make.py), to show "
+        "the figures: they are no results of a fit.",
+    ]  # fmt: skip
+    for name, caption, code in FIGURES:
+        lines += ["", f"## {name}", "", caption, "", "```python", code, "```", ""]
+        lines += [f"![{caption}](gallery/{name}.png)"]
+    return "\n".join(lines) + "\n"
+
+
+def shrink(picture: Path) -> None:
+    """Keep 256 colors: the repository carries these files."""
+    with Image.open(picture) as image:
+        small = image.convert("RGB").quantize(256, method=Image.Quantize.FASTOCTREE)
+    with atomic_path(picture) as temporary:
+        small.save(temporary, format="png", optimize=True)
+
+
+def main() -> None:
+    """Draw all pictures and write the page."""
+    mpl.use("Agg")
+    world = made_up()
+    for name, _, code in FIGURES:
+        picture = plot.save(eval(code, dict(world)), HERE / f"{name}.png", dpi=130)
+        shrink(picture)
+        plt.close("all")
+    HERE.with_suffix(".md").write_text(page(), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
