@@ -1,1 +1,9 @@
-"""Explanations of a recording: one folder or file per model. Imports `spikes` only; families never import each other."""
+"""Explanations of a recording: one folder or file per model. Imports `spikes` and below; families never import each other."""
+
+from latentspike.models.fitted import Fitted
+from latentspike.models.lfads import LFADS, Architecture
+from latentspike.models.linear_autoencoder import LinearAutoencoder
+from latentspike.models.registry import MODELS
+from latentspike.models.smoothing import GaussianSmoothing
+
+__all__ = ["LFADS", "MODELS", "Architecture", "Fitted", "GaussianSmoothing", "LinearAutoencoder"]
