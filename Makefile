@@ -46,12 +46,14 @@ $(STAMP): pyproject.toml requirements.lock
 	  echo "latentspike needs Python 3.11 or newer, but '$(PYTHON)' is $$("$(PYTHON)" --version 2>&1): make PYTHON=python3.12" >&2; exit 1; }
 	@echo "Installing latentspike and its locked dependencies into .venv (a minute or two, once)"
 	@"$(PYTHON)" -m venv .venv
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c requirements.lock -e '.[dev]'
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check -c requirements.lock -e '.[dev]'
 	@touch $(STAMP)
 
+# Not after an install: a lock that a new pyproject.toml contradicts is the reason to make another.
 # The comment lines on top of the lock say how it is made; they are written here.
-lock: $(STAMP)
-	$(BIN)/python -m pip install --quiet uv
+lock:
+	@test -x $(BIN)/python || "$(PYTHON)" -m venv .venv
+	$(BIN)/python -m pip install -qq uv
 	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --fork-strategy fewest \
 	  --extra dev --no-annotate --no-header pyproject.toml -o .venv/requirements.body
 	@{ printf '%s\n' \
@@ -60,7 +62,6 @@ lock: $(STAMP)
 	  '# One version each for every platform and Python >= 3.11. The cuda extra is not in it: choose the' \
 	  '# jax build that fits your driver. No hashes: pip refuses an editable install in hash-checking mode.'; \
 	  cat .venv/requirements.body; } > requirements.lock
-	@touch $(STAMP)
 
 clean:
 	rm -rf .venv build dist
