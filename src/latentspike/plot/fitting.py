@@ -20,6 +20,9 @@ _CURVES: dict[str, dict[str, tuple[str, dict[str, Any]]]] = {
         "valid_loss_smoothed": ("validation, smoothed", {"color": style.INFERRED}),
         "valid_recon": ("validation, reconstruction", {"color": style.PALETTE[5]}),
         "sv_loss": ("sample validation", {"color": style.PALETTE[2]}),
+        "sample_loss": ("sample validation", {"color": style.PALETTE[2]}),
+        "train_recon": ("training, reconstruction", {"color": style.PALETTE[4]}),
+        "valid_heldout": ("validation, held-out entries", {"color": style.PALETTE[3]}),
     },
     "kl": {
         "kl_ic": ("initial condition", {"color": style.INFERRED}),
@@ -44,8 +47,9 @@ def training_curves(
     ----------
     history : mapping of column to one number for each epoch
         ``epoch`` (else 1, 2, 3, …) and any of ``train_loss``, ``valid_loss``,
-        ``valid_loss_smoothed``, ``valid_recon``, ``sv_loss``; ``kl_ic``, ``kl_co``; ``r2``. Other
-        columns are left alone; NaN leaves a gap.
+        ``valid_loss_smoothed``, ``valid_recon``, ``sample_loss`` (or ``sv_loss``),
+        ``train_recon``, ``valid_heldout``; ``kl_ic``, ``kl_co``; ``r2``. Other columns are left
+        alone. Epochs with NaN, where a metric was not measured, are passed over.
     show : "loss", "kl" or "r2"
         Which group of columns.
     true_loss : float, optional
@@ -81,9 +85,10 @@ def training_curves(
         name, look = _CURVES[show][column]
         values = np.asarray(history[column], dtype=float)
         epochs = np.asarray(history.get("epoch", np.arange(1, values.size + 1)))
+        known = np.isfinite(values)
         # A single epoch is a point, not an invisible line.
-        marker = "o" if values.size == 1 else None
-        ax.plot(epochs, values, label=name, marker=marker, **look)
+        marker = "o" if known.sum() == 1 else None
+        ax.plot(epochs[known], values[known], label=name, marker=marker, **look)
     if true_loss is not None:
         ax.axhline(true_loss, color=style.TRUE, linestyle="--", linewidth=1, label="true rates")
     if len(ax.get_lines()) > 1:

@@ -40,9 +40,9 @@ def test_a_single_epoch_is_visible(ax):
     assert ax.get_lines()[0].get_marker() == "o"
 
 
-def test_nan_leaves_a_gap(ax):
-    plot.training_curves({"valid_loss": [3.0, np.nan, 1.0]}, ax=ax)
-    assert np.isnan(ax.get_lines()[0].get_ydata()[1])
+def test_a_metric_measured_now_and_then_is_one_line(ax):
+    plot.training_curves({"r2": [np.nan, 0.1, np.nan, np.nan, 0.5]}, show="r2", ax=ax)
+    np.testing.assert_array_equal(ax.get_lines()[0].get_xydata(), [[2, 0.1], [5, 0.5]])
 
 
 def test_training_curves_names_the_columns_it_looked_for():
