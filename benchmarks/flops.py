@@ -2,8 +2,15 @@
 
 
 def training_step_flops(
-    *, batch: int, bins: int, neurons: int, encoder: int, controller: int, generator: int,
-    factors: int, inferred_inputs: int,
+    *,
+    batch: int,
+    bins: int,
+    neurons: int,
+    encoder: int,
+    controller: int,
+    generator: int,
+    factors: int,
+    inferred_inputs: int,
 ) -> float:
     """Matrix-product operations (2 per multiply-add) of one step, forward and backward.
 

@@ -1,6 +1,6 @@
 """The same training step written with torch's GRU cell, for comparison; needs torch.
 
-    python benchmarks/torch_step.py
+python benchmarks/torch_step.py
 """
 
 from __future__ import annotations
@@ -9,8 +9,9 @@ import statistics
 import time
 
 import torch
-from flops import training_step_flops
 from torch import nn
+
+from flops import training_step_flops
 
 BATCH, BINS, NEURONS = 128, 100, 50
 ENCODER, CONTROLLER, GENERATOR, FACTORS, INPUTS, CODE = 64, 64, 100, 20, 4, 64
@@ -70,7 +71,11 @@ class Lfads(nn.Module):
             factors.append(factor)
             inputs.append((m, v, u))
         m, v, u = (torch.stack(part) for part in zip(*inputs, strict=True))
-        kl = kl + 0.5 * ((m[1:] - 0.9 * u[:-1]) ** 2 / 0.1 + v[1:].exp() / 0.1 - v[1:]).sum((0, 2)).mean()
+        kl = (
+            kl
+            + 0.5
+            * ((m[1:] - 0.9 * u[:-1]) ** 2 / 0.1 + v[1:].exp() / 0.1 - v[1:]).sum((0, 2)).mean()
+        )
         log_rates = self.readout(torch.stack(factors))
         entries = log_rates.exp() - counts * log_rates
         recon = torch.where(kept, entries.detach(), entries).sum((0, 2)).mean()

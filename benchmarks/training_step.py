@@ -20,7 +20,6 @@ import jax.numpy as jnp
 import numpy as np
 
 from flops import training_step_flops
-
 from latentspike import SpikeData
 from latentspike.models.lfads import LFADS, Architecture
 from latentspike.models.protocol import DataSpec
@@ -30,12 +29,26 @@ from latentspike.training.trials import Reading, put_trials
 
 BATCH, BINS, NEURONS, STEPS = 128, 100, 50, 6
 FLOPS = training_step_flops(
-    batch=BATCH, bins=BINS, neurons=NEURONS, encoder=64, controller=64, generator=100, factors=20,
+    batch=BATCH,
+    bins=BINS,
+    neurons=NEURONS,
+    encoder=64,
+    controller=64,
+    generator=100,
+    factors=20,
     inferred_inputs=4,
 )
 HYPERPARAMS = {
-    "learning_rate": 1e-3, "keep_ratio": 0.7, "dropout": 0.1, "kl_ic": 0.1, "kl_co": 0.1,
-    "l2_gen": 100.0, "l2_con": 100.0, "l2_ic_encoder": 0.0, "l2_ci_encoder": 0.0, "ramp": 1.0,
+    "learning_rate": 1e-3,
+    "keep_ratio": 0.7,
+    "dropout": 0.1,
+    "kl_ic": 0.1,
+    "kl_co": 0.1,
+    "l2_gen": 100.0,
+    "l2_con": 100.0,
+    "l2_ic_encoder": 0.0,
+    "l2_ci_encoder": 0.0,
+    "ramp": 1.0,
 }
 
 
@@ -72,23 +85,27 @@ def population_call(n_members: int):
     """Members mapped one after another on each device: the layout of a CPU search."""
     program, state, trials = setup(1)
     n_devices = len(jax.local_devices())
-    stack = lambda tree: jax.tree.map(lambda a: jnp.stack([a] * n_members), tree)
     traced = {k: jnp.full(n_members, v) for k, v in HYPERPARAMS.items()}
     keys = jax.random.split(jax.random.key(1), n_members)
 
     def members(states, hyperparams, keys, trials):
-        one = lambda m: _epoch(program, m[0], trials, m[1], jnp.asarray(0), m[2])
+        def one(member):
+            return _epoch(program, member[0], trials, member[1], jnp.asarray(0), member[2])
+
         return jax.lax.map(one, (states, hyperparams, keys))
 
     mesh = jax.sharding.Mesh(np.array(jax.local_devices()), ("members",))
     member, shared = jax.sharding.PartitionSpec("members"), jax.sharding.PartitionSpec()
     run = jax.shard_map(
-        members, mesh=mesh, in_specs=(member, member, member, shared), out_specs=member,
+        members,
+        mesh=mesh,
+        in_specs=(member, member, member, shared),
+        out_specs=member,
         check_vma=False,
     )
     options = {"xla_cpu_multi_thread_eigen": False} if n_devices > 1 else {}
     compiled = jax.jit(run, compiler_options=options)
-    states = stack(state)
+    states = jax.tree.map(lambda a: jnp.stack([a] * n_members), state)
     return lambda: compiled(states, traced, keys, trials)
 
 

@@ -96,7 +96,12 @@ def reference_total(golden, hp, architecture, params, outputs, kl_noise, graded=
     recon_mean = recon.mean() / n_entries + stirling(golden["in/recon_data"]).mean()
     kl_ic = kl_initial_condition(outputs.ic_mean, outputs.ic_std, params["ic_prior"]).mean()
     l2, sizes = 0.0, 0
-    scales = {"l2_ic_encoder": "ic_enc", "l2_gen": "gen", "l2_con": "con", "l2_ci_encoder": "ci_enc"}
+    scales = {
+        "l2_ic_encoder": "ic_enc",
+        "l2_gen": "gen",
+        "l2_con": "con",
+        "l2_ci_encoder": "ci_enc",
+    }
     dims = {k: hp[f"{k}_dim"] for k in ("ic_enc", "gen", "con", "ci_enc")}
     for name, term in l2_terms(architecture, params).items():
         short = scales[name]
@@ -132,7 +137,9 @@ def to_torch(tree, has_controller):
         g = tree[f"{kind}_encoder"]
         gru(f"encoder.{kind}_enc.fwd_gru.cell", g["forward"])
         gru(f"encoder.{kind}_enc.bwd_gru.cell", g["backward"])
-        found[f"encoder.{kind}_enc_h0"] = np.stack([g["forward_initial"], g["backward_initial"]])[:, None]
+        found[f"encoder.{kind}_enc_h0"] = np.stack([g["forward_initial"], g["backward_initial"]])[
+            :, None
+        ]
 
     encoder("ic")
     linear("encoder.ic_linear", tree["ic_posterior"])
@@ -162,7 +169,9 @@ def assert_close(ours, reference, name):
 
 def assert_gradients(golden, prefix, gradient, has_controller):
     ours = to_torch(gradient, has_controller)
-    reference = {k.split("/", 1)[1]: v for k, v in golden.items() if k.startswith(f"{prefix}_grad/")}
+    reference = {
+        k.split("/", 1)[1]: v for k, v in golden.items() if k.startswith(f"{prefix}_grad/")
+    }
     reference = {k: v for k, v in reference.items() if v.size}
     assert set(reference) <= set(ours)
     assert len(reference) >= (29 if has_controller else 17)
@@ -181,9 +190,7 @@ def test_every_output_loss_and_gradient(golden, prefix):
         value, terms = reference_total(golden, hp, architecture, params, outputs, kl_noise)
         return value, (outputs, terms)
 
-    (value, (outputs, terms)), gradient = jax.jit(jax.value_and_grad(total, has_aux=True))(
-        params
-    )
+    (value, (outputs, terms)), gradient = jax.jit(jax.value_and_grad(total, has_aux=True))(params)
     back = lambda a: None if a is None else np.swapaxes(np.asarray(a), 0, 1)  # noqa: E731
     counts = golden["in/recon_data"].astype(np.float64)
     logrates = back(outputs.predictor)
@@ -264,9 +271,12 @@ def test_our_own_objective_is_the_sum_of_the_tested_terms(golden):
     l2 = l2_terms(architecture, params)
     penalty = 11.0 * l2["l2_gen"]
     if architecture.has_controller:
-        kl += 0.3 * kl_inferred_inputs(
-            outputs.input_mean, outputs.input_std, params["input_prior"]
-        ).mean()
+        kl += (
+            0.3
+            * kl_inferred_inputs(
+                outputs.input_mean, outputs.input_std, params["input_prior"]
+            ).mean()
+        )
         penalty += 13.0 * l2["l2_con"]
     assert_close(loss, entries.sum((0, 2)).mean() + 0.5 * (kl + penalty), "loss")
 

@@ -1,4 +1,4 @@
-"""Explanations of a recording: one folder or file per model. Imports `spikes` and below; families never import each other."""
+"""Explanations of a recording: a folder or file each. Imports `spikes`; families stay apart."""
 
 from latentspike.models.fitted import Fitted
 from latentspike.models.lfads import LFADS, Architecture

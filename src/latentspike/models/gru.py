@@ -38,7 +38,7 @@ def init_gru(n_inputs: int, size: int, *, scale_together: bool = False, key: jax
 
 
 def recurrent_kernels(gru: Gru) -> tuple[jax.Array, jax.Array]:
-    """The rows that multiply the state: [size, 2 size] of the gates, [size, size] of the candidate."""
+    """Rows that multiply the state: [size, 2 size] of the gates, [size, size] of the candidate."""
     size = gru["candidate"].shape[1]
     return gru["gates"][-size:], gru["candidate"][-size:]
 

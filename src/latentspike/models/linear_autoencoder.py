@@ -1,4 +1,4 @@
-"""The linear autoencoder of the 2019 paper, section 3.2: one weight matrix, every bin on its own."""
+"""The linear autoencoder of the 2019 paper (section 3.2): one weight matrix, bin by bin."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from latentspike.models.observations import (
+    Observation,
     masked_sums,
     negative_log_likelihood,
 )
@@ -41,7 +42,7 @@ class LinearAutoencoder:
     initial_scale: float = 0.1
 
     @property
-    def observation(self) -> str:
+    def observation(self) -> Observation:
         """Observation model: "gaussian"."""
         return "gaussian"
 
@@ -66,9 +67,7 @@ class LinearAutoencoder:
         """Half the squared error summed over neurons and bins, mean over trials."""
         prediction = jnp.swapaxes(self._predict(params, batch.read, batch.counts.shape[1]), 0, 1)
         time_first = lambda mask: None if mask is None else jnp.swapaxes(mask, 0, 1)  # noqa: E731
-        entries = negative_log_likelihood(
-            prediction, jnp.swapaxes(batch.counts, 0, 1), "gaussian"
-        )
+        entries = negative_log_likelihood(prediction, jnp.swapaxes(batch.counts, 0, 1), "gaussian")
         recon, graded = masked_sums(entries, time_first(batch.observed), time_first(batch.graded))
         total = jnp.sum(batch.weight * recon)
         return total, {
@@ -80,11 +79,27 @@ class LinearAutoencoder:
     def infer(
         self, params: dict[str, Any], data: SpikeData, *, n_samples: int = 0, key: jax.Array
     ) -> Posterior:
-        """Reconstruction of each trial; deterministic, whatever ``n_samples`` and ``key``."""
+        """Reconstruction of each trial; deterministic, whatever ``n_samples`` and ``key``.
+
+        In Hz for counts (where it may be negative, as any linear map), else in the data's unit.
+
+        Raises
+        ------
+        ValueError : if the recording has other neurons than the one fitted to.
+        """
+        given = int((~data.heldout).sum()), data.n_neurons
+        if given != params["weights"].shape:
+            n_read, n_neurons = params["weights"].shape
+            raise ValueError(
+                f"the model reads {n_read} and predicts {n_neurons} neurons, but the recording "
+                f"has {given[0]} held-in of {given[1]} neurons"
+            )
         rates = np.empty(data.counts.shape, np.float32)
         for trials, valid in padded_chunks(data.n_trials, 256):
             read, _ = readable_counts(data, trials)
             rates[valid] = np.asarray(self._predict(params, read, data.n_bins))[: valid.size]
+        if data.kind == "counts":
+            rates /= data.bin_width
         return Posterior(
             rates=rates,
             bin_width=data.bin_width,

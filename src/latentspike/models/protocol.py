@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 import jax
 import numpy as np
 
+from latentspike.models.observations import Observation
 from latentspike.spikes import Posterior, SpikeData
 
 Params = Any
@@ -23,7 +24,9 @@ class Batch(NamedTuple):
 
     read: jax.Array  # [trials, read bins, read neurons]
     counts: jax.Array  # [trials, bins, neurons]
-    observed: jax.Array | None  # bool [trials, bins, neurons]; False: not in the loss; None: all True
+    observed: (
+        jax.Array | None
+    )  # bool [trials, bins, neurons]; False: not in the loss; None: all True
     graded: jax.Array | None  # bool, same shape; False: passes no gradient; None: all True
     inputs: jax.Array  # [trials, bins, n_inputs]; n_inputs may be 0
     weight: jax.Array  # [trials]; share of each trial in the mean; 0 for padding
@@ -81,6 +84,11 @@ class Model(Protocol):
 @runtime_checkable
 class GradientModel(Model, Protocol):
     """A model learned by gradient; `latentspike.training.fit` trains it."""
+
+    @property
+    def observation(self) -> Observation:
+        """How an expected value becomes an observation."""
+        ...
 
     def default_hyperparams(self) -> dict[str, float]:
         """Scalars that `loss` reads and a search may vary, with their defaults."""

@@ -39,7 +39,6 @@ _BACK: dict[str | None, Callable[[jax.Array, jax.Array], jax.Array]] = {
 }
 
 
-@partial(jax.custom_vjp, nondiff_argnums=(0, 5))
 def recurrent_scan(
     step: Step,
     weights: dict[str, jax.Array],
@@ -67,7 +66,12 @@ def recurrent_scan(
     -------
     Final carry and the stacked ``y``.
     """
+    found: Any = _scan(step, weights, biases, carry, xs, reverse)
+    return found
 
+
+@partial(jax.custom_vjp, nondiff_argnums=(0, 5))
+def _scan(step: Step, weights: Any, biases: Any, carry: Any, xs: Any, reverse: bool) -> Any:
     def body(state: Any, x: Any) -> tuple[Any, Any]:
         def dense(name: str, *parts: jax.Array, activation: str | None = None) -> jax.Array:
             return _apply(parts, weights[name], biases.get(name), activation)
@@ -221,4 +225,4 @@ def _merge(leaves: list[Any], given: list[Any], make: Callable[[Any], Any]) -> l
     return [make(leaf) if _is_zero(leaf) else next(found) for leaf in leaves]
 
 
-recurrent_scan.defvjp(_scan_forward, _scan_backward, symbolic_zeros=True)
+_scan.defvjp(_scan_forward, _scan_backward, symbolic_zeros=True)

@@ -59,7 +59,9 @@ def from_dict(kind: type, fields: dict[str, Any], *, where: str) -> Any:
         if name not in known:
             raise ValueError(f"unknown key {where}.{name}; known: {', '.join(sorted(known))}")
         hint = hints[name]
-        if dataclasses.is_dataclass(hint) and isinstance(value, dict):
+        if dataclasses.is_dataclass(hint):
+            if not isinstance(value, dict):
+                raise ValueError(f"{where}.{name} must be a table of values, got {value!r}")
             value = from_dict(typing.cast(type, hint), value, where=f"{where}.{name}")
         else:
             value = _checked(value, hint, f"{where}.{name}")

@@ -40,7 +40,8 @@ def unflatten_like(like: Any, arrays: dict[str, np.ndarray], where: str) -> Any:
     for name, leaf in wanted.items():
         if arrays[name].shape != jnp.shape(leaf):
             raise ValueError(
-                f"{where}: array {name!r} has shape {arrays[name].shape}, expected {jnp.shape(leaf)}"
+                f"{where}: array {name!r} has shape {arrays[name].shape}, "
+                f"expected {jnp.shape(leaf)}"
             )
         leaves.append(jnp.asarray(arrays[name]))
     return jax.tree.unflatten(structure, leaves)
@@ -54,5 +55,7 @@ def nest(arrays: dict[str, np.ndarray]) -> dict[str, Any]:
         node = tree
         for parent in parents:
             node = node.setdefault(parent, {})
-        node[last] = jnp.asarray(value)
+        on_device = jnp.asarray(value)
+        # JAX may be set to single precision: what was kept in double stays as it was
+        node[last] = on_device if on_device.dtype == value.dtype else value
     return tree

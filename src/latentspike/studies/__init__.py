@@ -1,1 +1,1 @@
-"""Published figures and benchmarks on real recordings, each one command. Imports everything below `cli`."""
+"""Published figures and real recordings, one command each. Imports all below `cli`."""

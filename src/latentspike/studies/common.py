@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +44,7 @@ def spread(values: Sequence[float]) -> str:
     return f"{array.mean():.3f} ± {array.std(ddof=1):.3f} (n = {array.size})"
 
 
-def print_table(title: str, rows: dict[str, Sequence[float]]) -> None:
+def print_table(title: str, rows: Mapping[str, Sequence[float]]) -> None:
     """One line per row: name, mean ± standard deviation, and the single values."""
     print(f"\n{title}")
     width = max(len(name) for name in rows)

@@ -1,6 +1,6 @@
 """Fig. 3 of the 2019 paper: a linear autoencoder with and without coordinated dropout.
 
-    python -m latentspike.studies.linear_autoencoder
+python -m latentspike.studies.linear_autoencoder
 """
 
 from __future__ import annotations
@@ -95,9 +95,14 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
         for column in ("loss_true", "loss_recon")
         for name in KEEP_RATIOS
     }
-    ratio = [a["loss_true"] / b["loss_true"] for a, b in zip(found["with"], found["without"], strict=True)]
+    ratio = [
+        a["loss_true"] / b["loss_true"]
+        for a, b in zip(found["with"], found["without"], strict=True)
+    ]
     rows["true loss with / without"] = ratio
-    print_table("Linear autoencoder, last epoch, mean squared error on 200 validation samples", rows)
+    print_table(
+        "Linear autoencoder, last epoch, mean squared error on 200 validation samples", rows
+    )
     keep(options.out, {"last_epoch": found, "true_loss_ratio": ratio, "epochs": options.epochs})
     return {"true_loss_ratio": ratio, **found}
 

@@ -1,6 +1,6 @@
 """Hand velocity from monkey M1: LFADS and decoder blind to the test fold, beside smoothing.
 
-    LATENTSPIKE_TEST_DATA=… python -m latentspike.studies.monkey_m1
+LATENTSPIKE_TEST_DATA=… python -m latentspike.studies.monkey_m1
 """
 
 from __future__ import annotations
@@ -61,7 +61,9 @@ def fold_rates(
     return np.log(posterior.rates + 1e-3)
 
 
-def velocity_r2(features: list[np.ndarray], data: SpikeData, folds: list[Split], history: Any) -> float:
+def velocity_r2(
+    features: list[np.ndarray], data: SpikeData, folds: list[Split], history: Any
+) -> float:
     """R² of hand velocity (mean of x and y), ridge with penalties chosen inside training folds."""
     found = decode_blind(
         features, data.behavior["velocity"], folds, bin_width=MONKEY_BIN_WIDTH, method="ridge",

@@ -23,9 +23,7 @@ def rat_motor_cortex(folder: Path, *, draw: int = 1) -> tuple[SpikeData, Split]:
     -------
     Recording with 10 held-out neurons, and the split into 1012 training and 254 test trials.
     """
-    with np.load(
-        folder / "rat_motor_cortex" / "motor_ctx_data.npz", allow_pickle=False
-    ) as file:
+    with np.load(folder / "rat_motor_cortex" / "motor_ctx_data.npz", allow_pickle=False) as file:
         trial, time_ms, neuron = file["trial_ids"], file["spiketimes"], file["neuron_ids"]
     counts = np.zeros((1266, 100, 30), np.uint16)
     time_bin = np.minimum(time_ms // 20, 99).astype(int)
@@ -45,14 +43,12 @@ MONKEY_BIN_WIDTH = 0.05
 
 
 def monkey_m1(folder: Path) -> SpikeData:
-    """Center-out reaches (Miller lab): 96 trials, 38 bins, 71 units, hand velocity from bin 7 on."""
+    """Reaches (Miller lab): 96 trials, 38 bins, 71 units, hand velocity from bin 7 on."""
     with np.load(folder / "monkey_m1" / "chewie_trials.npz", allow_pickle=False) as file:
         counts, velocity = file["counts"], file["velocity"]
     aligned = np.full((*counts.shape[:2], 2), np.nan)
     aligned[:, 7:] = velocity
-    return SpikeData(
-        counts.astype(np.int64), MONKEY_BIN_WIDTH, behavior={"velocity": aligned}
-    )
+    return SpikeData(counts.astype(np.int64), MONKEY_BIN_WIDTH, behavior={"velocity": aligned})
 
 
 def linear_track(folder: Path, *, bin_width: float = 0.05) -> SpikeData:
@@ -74,9 +70,7 @@ def linear_track(folder: Path, *, bin_width: float = 0.05) -> SpikeData:
     n_bins = int((seconds[order[-1]] - seconds[order[0]]) / bin_width)
     start = float(seconds[order[0]])
     stop = start + n_bins * bin_width
-    data = bin_continuous(
-        times, bin_width=bin_width, t_start=start, t_stop=stop, duplicates="keep"
-    )
+    data = bin_continuous(times, bin_width=bin_width, t_start=start, t_stop=stop, duplicates="keep")
     place = np.stack([frames["x"], frames["y"]], axis=1).astype(float)[order]
     edges = start + bin_width * np.arange(n_bins + 1)
     position = resample_series(seconds[order], place, edges)

@@ -3,6 +3,8 @@
     python -m latentspike.studies.synthetic_rnn
 
 80 conditions × 10 trials of the chaotic network; R² of the true rates on validation trials.
+Networks differ much in difficulty. The default three are those of seeds 0–30 whose best Gaussian
+smoothing is nearest to the R² of 0.25 that the specification names; no model had a say in that.
 """
 
 from __future__ import annotations
@@ -23,11 +25,15 @@ from latentspike.spikes import Posterior, SpikeData, Split, split_trials
 from latentspike.studies.common import arguments, keep, print_table
 from latentspike.training import RunOptions, TrainingSettings, fit
 
-ARCHITECTURE = Architecture(generator_size=64, n_factors=20, n_inferred_inputs=4)
+ARCHITECTURE = Architecture(generator_size=100, n_factors=20, n_inferred_inputs=4)
+NETWORKS = (1, 3, 19)
 WITH = "with coordinated dropout"
 WITHOUT = "without, weak penalties"
 VARIANTS: dict[str, dict[str, float]] = {
-    WITH: {"keep_ratio": 0.7, "kl_ic": 0.1, "kl_co": 0.1, "l2_gen": 100.0, "l2_con": 100.0},
+    WITH: {
+        "keep_ratio": 0.7, "kl_ic": 0.05, "kl_co": 0.03, "l2_gen": 5.0, "l2_con": 5.0,
+        "dropout": 0.0,
+    },
     WITHOUT: {
         "keep_ratio": 1.0, "kl_ic": 0.05, "kl_co": 0.05, "l2_gen": 5.0, "l2_con": 5.0,
         "dropout": 0.0,
@@ -38,7 +44,8 @@ SMOOTHING_BINS = (2, 3, 4, 5, 6, 8, 10, 12, 15)
 
 def true_loss(data: SpikeData) -> float:
     """Loss of the true rates, in nats per trial: below it lies copying, not explaining."""
-    expected = data.truth["rates"].astype(np.float64) * data.bin_width
+    # tanh reaches −1 exactly in float32: a rate of 0, whose bins hold no spike
+    expected = np.maximum(data.truth["rates"].astype(np.float64) * data.bin_width, 1e-12)
     counts = data.counts.astype(np.float64)
     entries = expected - counts * np.log(expected) + gammaln(counts + 1)
     return float(entries.sum(axis=(1, 2)).mean())
@@ -100,7 +107,9 @@ def draw(runs: dict[str, Fitted], limit: float, path: Any) -> None:
     figure, axes = plt.subplots(2, 2, figsize=(10, 7), constrained_layout=True, sharex=True)
     for column, (name, fitted) in zip(axes.T, runs.items(), strict=True):
         rows = fitted.history
-        columns = {k: [row.get(k, np.nan) for row in rows] for k in ("epoch", "train_loss", "valid_loss")}
+        columns = {
+            k: [row.get(k, np.nan) for row in rows] for k in ("epoch", "train_loss", "valid_loss")
+        }
         training_curves(columns, true_loss=limit, ax=column[0])
         column[0].set_title(name)
         seen = [(row["epoch"], row["r2"]) for row in rows if "r2" in row]
@@ -111,47 +120,58 @@ def draw(runs: dict[str, Fitted], limit: float, path: Any) -> None:
     plt.close(figure)
 
 
-def main(argv: list[str] | None = None) -> dict[str, Any]:
-    """Run the study; returns and writes its figures."""
-    parser = arguments(__doc__ or "", "synthetic_rnn")
-    parser.add_argument("--epochs", type=int, default=150)
-    parser.add_argument("--network", type=int, default=1, help="seed of the simulated network")
-    parser.add_argument("--conditions", type=int, default=80)
-    options = parser.parse_args(argv)
-    data = chaotic_rnn(n_conditions=options.conditions, seed=options.network)
+def run_network(
+    network: int, *, seed: int, n_conditions: int, n_epochs: int
+) -> tuple[dict[str, float], dict[str, Fitted], float]:
+    """Scores of all methods on one simulated network, the fits, and the loss of the true rates."""
+    data = chaotic_rnn(n_conditions=n_conditions, seed=network)
     split = split_trials(data, validation_fraction=0.2, seed=0)
     validation = data.select_trials(split.validation)
     limit = true_loss(validation)
     plain, rescaled = best_smoothing(validation)
-    print(data)
-    print(f"loss of the true rates on validation trials: {limit:.1f} nats per trial")
-    rows = {
-        "best Gaussian smoothing": [plain],
-        "best smoothing, rescaled to the truth": [rescaled],
-    }
-    histories: dict[str, list[list[dict[str, float]]]] = {}
-    first: dict[str, Fitted] = {}
+    rows = {"best Gaussian smoothing": plain, "best smoothing, rescaled to the truth": rescaled}
+    print(f"network {network}: {data}; true rates' loss {limit:.0f} nats per trial", flush=True)
+    runs: dict[str, Fitted] = {}
     for name, hyperparams in VARIANTS.items():
-        for seed in range(options.seeds):
-            start = time.monotonic()
-            fitted, r2 = run_once(data, split, hyperparams, seed=seed, n_epochs=options.epochs)
-            first.setdefault(name, fitted)
-            rows.setdefault(f"LFADS {name}, 50 samples", []).append(r2)
-            histories.setdefault(name, []).append(fitted.history)
-            last = [row for row in fitted.history if "r2" in row][-1]
-            rows.setdefault(f"LFADS {name}, last epoch, means", []).append(last["r2"])
-            below = [r["epoch"] + 1 for r in fitted.history if r["valid_loss"] < limit]
-            negative = [r["epoch"] + 1 for r in fitted.history if r.get("r2", 1) < 0]
-            print(
-                f"  {name}, seed {seed}: R² {r2:.3f}; last epoch: R² {last['r2']:.3f}, validation "
-                f"loss {last['valid_loss']:.0f}; epochs below the true loss: {len(below)}, first "
-                f"{below[0] if below else None}; epochs with R² < 0: first after ramp "
-                f"{next((e for e in negative if e > 5), None)} ({time.monotonic() - start:.0f} s)",
-                flush=True,
-            )
-    draw(first, limit, options.out / "overfitting.png")
-    print_table("R² of true rates on validation trials", rows)
-    document = {"true_loss": limit, "r2": rows, "network": options.network}
+        start = time.monotonic()
+        runs[name], r2 = run_once(data, split, hyperparams, seed=seed, n_epochs=n_epochs)
+        rows[f"LFADS {name}, best epoch, 50 samples"] = r2
+        scored = [row for row in runs[name].history if "r2" in row]
+        rows[f"LFADS {name}, last epoch, means"] = scored[-1]["r2"]
+        below = sum(row["valid_loss"] < limit for row in scored)
+        both = sum(row["valid_loss"] < limit and row["r2"] < 0 for row in scored)
+        print(
+            f"  {name}: R² {r2:.3f}; last epoch R² {scored[-1]['r2']:.3f} at validation loss "
+            f"{scored[-1]['valid_loss']:.0f}; of {len(scored)} scored epochs {below} lie below the "
+            f"true rates' loss, {both} of them with R² < 0 ({time.monotonic() - start:.0f} s)",
+            flush=True,
+        )
+    return rows, runs, limit
+
+
+def main(argv: list[str] | None = None) -> dict[str, Any]:
+    """Run the study; returns and writes its figures."""
+    parser = arguments(__doc__ or "", "synthetic_rnn")
+    parser.add_argument("--epochs", type=int, default=150)
+    parser.add_argument(
+        "--networks", type=int, nargs="+", default=list(NETWORKS), help="seeds of the networks"
+    )
+    parser.add_argument("--conditions", type=int, default=80)
+    options = parser.parse_args(argv)
+    table: dict[str, list[float]] = {}
+    histories: dict[str, Any] = {}
+    limits: list[float] = []
+    for seed, network in enumerate(options.networks):
+        rows, runs, limit = run_network(
+            network, seed=seed, n_conditions=options.conditions, n_epochs=options.epochs
+        )
+        for name, value in rows.items():
+            table.setdefault(name, []).append(value)
+        histories[str(network)] = {name: run.history for name, run in runs.items()}
+        limits.append(limit)
+        draw(runs, limit, options.out / f"overfitting_{network}.png")
+    print_table(f"R² of true rates on validation trials, networks {options.networks}", table)
+    document = {"r2": table, "networks": options.networks, "true_loss": limits}
     keep(options.out, {**document, "histories": histories})
     return document
 

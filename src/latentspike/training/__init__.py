@@ -1,4 +1,4 @@
-"""Learning by gradient: coordinated dropout, sample validation, steps, loop, checkpoints. Imports `models` and below."""
+"""Learning by gradient: masks, epochs, loop, checkpoints. Imports `models` and below."""
 
 from latentspike.training.coordinated_dropout import coordinated_dropout
 from latentspike.training.fit import RunOptions, fit

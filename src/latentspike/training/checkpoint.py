@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, NamedTuple
 
-
 from latentspike.files import load_arrays, save_arrays
 from latentspike.models.tree import flatten, unflatten_like
 from latentspike.training.epoch import TrainState
@@ -45,9 +44,7 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint, identity: dict[str, An
     save_arrays(folder / NAME, arrays, header)
 
 
-def load_checkpoint(
-    folder: Path, like: TrainState, identity: dict[str, Any]
-) -> Checkpoint:
+def load_checkpoint(folder: Path, like: TrainState, identity: dict[str, Any]) -> Checkpoint:
     """Read ``checkpoint.npz`` of the same run.
 
     Parameters
@@ -76,7 +73,9 @@ def load_checkpoint(
                 "resume with the same data, configuration and seed, or use another folder"
             )
     below = lambda prefix: {  # noqa: E731
-        name.removeprefix(prefix): value for name, value in arrays.items() if name.startswith(prefix)
+        name.removeprefix(prefix): value
+        for name, value in arrays.items()
+        if name.startswith(prefix)
     }
     state = unflatten_like(like, below("state/"), str(path))
     best = unflatten_like(like.params, below("best/"), str(path))
@@ -86,5 +85,3 @@ def load_checkpoint(
 def has_checkpoint(folder: Path) -> bool:
     """True if the folder holds a checkpoint."""
     return (folder / NAME).exists()
-
-

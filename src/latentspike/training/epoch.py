@@ -159,7 +159,7 @@ def _layout(n_trials: int, batch_size: int, n_devices: int) -> tuple[np.ndarray,
 def _my_share(
     program: Program, positions: jax.Array, n_real: jax.Array, n_trials: int
 ) -> tuple[jax.Array, jax.Array]:
-    """This device's part of a batch, with the weight of each trial in the mean over the batch."""
+    """Part of a batch for one device, with the weight of each trial in the mean over the batch."""
     size = positions.shape[0] // program.n_devices
     weight = jnp.where(jnp.arange(positions.shape[0]) < n_real, 1.0 / jnp.maximum(n_real, 1), 0.0)
     if program.n_devices == 1:

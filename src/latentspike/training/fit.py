@@ -94,7 +94,8 @@ def fit(
     >>> data = SpikeData(y, bin_width=1.0, kind="continuous")
     >>> settings = TrainingSettings(max_epochs=2)
     >>> quiet = RunOptions(show=False)
-    >>> fitted = fit(LinearAutoencoder(), data, settings=settings, options=quiet, key=jax.random.key(0))
+    >>> key = jax.random.key(0)
+    >>> fitted = fit(LinearAutoencoder(), data, settings=settings, options=quiet, key=key)
     >>> len(fitted.history)
     2
     """
@@ -108,6 +109,9 @@ def fit(
         )
     train, validation = data.select_trials(split.train), data.select_trials(split.validation)
     if not isinstance(model, GradientModel):
+        if hyperparams:
+            name = type(model).__name__
+            raise ValueError(f"{name} is not learned by gradient: it has no hyperparameters")
         return _estimate(model, train, key_init, key_run, options)
     known = TRAINING_HYPERPARAMS | model.default_hyperparams()
     values = check_hyperparams(hyperparams or {}, known)
@@ -115,7 +119,6 @@ def fit(
     mask = None
     if settings.sample_validation > 0:
         mask = draw_sample_mask(train, settings.sample_validation, seed=seed_from(key_mask))
-    observation = getattr(model, "observation", "poisson")
     run = Run(
         program=Program(
             model=model,
@@ -126,18 +129,19 @@ def fit(
         ),
         trials=(put_trials(train, mask), put_trials(validation)),
         constants=(
-            Constants.of(train, mask, observation),
-            Constants.of(validation, None, observation),
+            Constants.of(train, mask, model.observation),
+            Constants.of(validation, None, model.observation),
         ),
         hyperparams=values,
         settings=settings,
         key=key_run,
         folder=None if options.folder is None else Path(options.folder),
         identity=_identity(model, data, split, values, settings, key, mask),
+        sample_mask=mask,
     )
-    if run.folder is not None and mask is not None:
-        _keep_mask(run.folder, mask, options.resume)
-    return run_epochs(run, params, resume=options.resume, show=options.show, monitor=options.monitor)
+    return run_epochs(
+        run, params, resume=options.resume, show=options.show, monitor=options.monitor
+    )
 
 
 def check_fittable(model: Any, data: SpikeData) -> None:
@@ -190,6 +194,8 @@ def _estimate(
 def _n_devices(options: RunOptions, settings: TrainingSettings, n_trials: int) -> int:
     available = len(jax.local_devices())
     wanted = available if options.n_devices is None else options.n_devices
+    if wanted < 1:
+        raise ValueError(f"n_devices must be at least 1, got {wanted}")
     if wanted > available:
         raise ValueError(f"n_devices = {wanted}, but JAX has {available} devices here")
     return max(1, min(wanted, min(settings.batch_size, n_trials) // 8))
@@ -208,6 +214,7 @@ def _identity(
     free = ("max_epochs", "patience", "checkpoint_seconds")
     chosen = {k: v for k, v in dataclasses.asdict(settings).items() if k not in free}
     trials = hashlib.sha256(np.concatenate([split.train, [-1], split.validation]).tobytes())
+    bits = None if mask is None else np.packbits(mask).tobytes()
     return {
         "model": model_to_config(model),
         "data": data_hash(data),
@@ -216,18 +223,5 @@ def _identity(
         "settings": chosen,
         "key": np.asarray(jax.random.key_data(key)).tolist(),
         "float": str(jnp.zeros(()).dtype),
-        "sample_mask": None if mask is None else hashlib.sha256(np.packbits(mask)).hexdigest(),
+        "sample_mask": None if bits is None else hashlib.sha256(bits).hexdigest(),
     }
-
-
-def _keep_mask(folder: Path, mask: np.ndarray, resume: bool) -> None:
-    from latentspike.files import load_arrays, save_arrays
-
-    path = folder / "sample_mask.npz"
-    if resume and path.exists():
-        arrays, header = load_arrays(path)
-        stored = np.unpackbits(arrays["bits"], count=mask.size).astype(bool).reshape(mask.shape)
-        if header.get("shape") != list(mask.shape) or not np.array_equal(stored, mask):
-            raise ValueError(f"{path} differs from the mask of this run; use another folder")
-        return
-    save_arrays(path, {"bits": np.packbits(mask)}, {"shape": list(mask.shape)})

@@ -20,9 +20,10 @@ from latentspike.training.checkpoint import (
     load_checkpoint,
     save_checkpoint,
 )
-from latentspike.training.epoch import EpochResult, Program, TrainState, train_epoch
+from latentspike.training.epoch import EpochResult, Program, train_epoch
 from latentspike.training.progress import Progress
 from latentspike.training.report import Reporter
+from latentspike.training.sample_validation import save_sample_mask
 from latentspike.training.settings import TrainingSettings
 from latentspike.training.trials import Constants, Trials
 
@@ -51,6 +52,7 @@ class Run:
     key : PRNG key
     folder : of the run, or None
     identity : what must be equal to resume
+    sample_mask : entries held out by sample validation, kept in the folder
     """
 
     program: Program
@@ -61,6 +63,7 @@ class Run:
     key: jax.Array
     folder: Path | None
     identity: dict[str, Any]
+    sample_mask: np.ndarray | None = None
 
 
 def run_epochs(
@@ -68,6 +71,8 @@ def run_epochs(
 ) -> Fitted:
     """Train until the schedule stops; returns the best parameters by the selection loss."""
     checkpoint = _begin(run, params, resume)
+    if run.folder is not None and run.sample_mask is not None:
+        save_sample_mask(run.folder, run.sample_mask)  # only now: the folder is this run's
     reporter = Reporter(run.folder, run.settings.max_epochs, show=show)
     saved_at = time.monotonic()
     try:
@@ -77,6 +82,9 @@ def run_epochs(
                 _save(run, checkpoint, reporter)
                 saved_at = time.monotonic()
         _save(run, checkpoint, reporter)
+    except NonFiniteLossError:
+        _save(run, checkpoint, reporter)
+        raise
     except KeyboardInterrupt:
         _save(run, checkpoint, reporter)
         reporter.note(f"stopped after epoch {checkpoint.progress.epoch}; resume to continue")
@@ -94,9 +102,9 @@ def _begin(run: Run, params: Any, resume: bool) -> Checkpoint:
                 f"{run.folder} already holds a run; resume it, or name another folder"
             )
         checkpoint = load_checkpoint(run.folder, state, run.identity)
-        stopped_early = checkpoint.progress.epoch < run.settings.max_epochs
-        if stopped_early and (checkpoint.progress.stopped or "").startswith("reached"):
-            checkpoint.progress.stopped = None  # the limit was raised
+        # limits may have changed since: decide again
+        progress, rate = checkpoint.progress, run.hyperparams["learning_rate"]
+        progress.stopped = progress.reason_to_stop(run.settings, rate)
         return checkpoint
     return Checkpoint(state, params, Progress())
 
@@ -104,8 +112,9 @@ def _begin(run: Run, params: Any, resume: bool) -> Checkpoint:
 def _advance(
     run: Run, checkpoint: Checkpoint, reporter: Reporter, monitor: Monitor | None
 ) -> Checkpoint:
-    """One epoch. ``progress`` is changed only after the epoch is known to be good."""
+    """One epoch; the given checkpoint stays as it is, so that an interruption loses only this one."""
     state, best_params, progress = checkpoint
+    progress = progress.copy()
     epoch = progress.epoch
     ramp = min(1.0, (epoch + 1) / (run.settings.ramp_epochs + 1))
     values = {**run.hyperparams, "ramp": ramp}
@@ -120,7 +129,7 @@ def _advance(
     row["learning_rate"] = values["learning_rate"]
     row["ramp"] = ramp
     if monitor is not None:
-        row |= monitor(new_state.params, epoch)
+        row |= {name: float(value) for name, value in monitor(new_state.params, epoch).items()}
     is_best = progress.record(row, score, run.settings, run.hyperparams["learning_rate"])
     reporter.epoch(progress.history[-1])
     return Checkpoint(new_state, new_state.params if is_best else best_params, progress)
@@ -162,9 +171,7 @@ def _figures(run: Run, result: EpochResult) -> tuple[dict[str, float], float]:
     reading = run.program.reading
     n_bins, n_neurons = run.trials[0].counts.shape[1:]
     if not reading.mask(n_bins, n_neurons).all():
-        row["valid_heldout"] = (
-            float(result.validation["recon_graded"]) + valid_constant.never_read
-        )
+        row["valid_heldout"] = float(result.validation["recon_graded"]) + valid_constant.never_read
     if result.samples:
         total = float(result.samples["recon"]) + train_constant.sample_entries
         n_trials = run.trials[0].counts.shape[0]
@@ -213,7 +220,11 @@ def _warn_if_collapsed(fitted: Fitted) -> None:
     if last.get("input_variance", 1.0) < 0.01 and last.get("input_posterior_variance", 0) > 0.05:
         keep = fitted.about["hyperparams"].get("keep_ratio", 1.0)
         effective = fitted.about["hyperparams"].get("kl_co", 0.0) / max(1e-9, 1 - keep)
-        hint = f" With keep_ratio {keep:g} its effective weight is {effective:.2g}." if keep < 1 else ""
+        hint = (
+            f" With keep_ratio {keep:g} its effective weight is {effective:.2g}."
+            if keep < 1
+            else ""
+        )
         warnings.warn(
             f"the inferred inputs have collapsed to their prior (variance "
             f"{last['input_variance']:.2g}): lower kl_co.{hint}",

@@ -1,4 +1,4 @@
-"""What the run remembers between epochs: best epoch, patience, learning-rate decay. Plain floats."""
+"""What a run remembers between epochs: best epoch, patience, learning-rate decay."""
 
 from __future__ import annotations
 
@@ -72,12 +72,27 @@ class Progress:
         if settings.decay_factor < 1 and waiting >= settings.decay_patience:
             self.rate_factor *= settings.decay_factor
             self.decayed_epoch = self.epoch
-            if rate * self.rate_factor < settings.min_learning_rate:
-                self.stopped = f"learning rate below {settings.min_learning_rate:g}"
-        if self.epoch - self.reference_epoch >= settings.patience:
-            self.stopped = f"no improvement in {settings.patience} epochs"
+        self.stopped = self.reason_to_stop(settings, rate)
+
+    def reason_to_stop(self, settings: TrainingSettings, rate: float) -> str | None:
+        """Why training ends here under these settings, or None.
+
+        Parameters
+        ----------
+        settings : limits, which may differ from those of earlier epochs
+        rate : learning rate before decay
+        """
         if self.epoch >= settings.max_epochs:
-            self.stopped = f"reached {settings.max_epochs} epochs"
+            return f"reached {settings.max_epochs} epochs"
+        if self.epoch - self.reference_epoch >= settings.patience:
+            return f"no improvement in {settings.patience} epochs"
+        if self.rate_factor < 1 and rate * self.rate_factor < settings.min_learning_rate:
+            return f"learning rate below {settings.min_learning_rate:g}"
+        return None
+
+    def copy(self) -> Progress:
+        """Independent copy; rows of the history are shared, for nothing changes them."""
+        return dataclasses.replace(self, history=list(self.history))
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able copy."""

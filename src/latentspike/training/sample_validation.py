@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from latentspike.files import load_arrays, save_arrays
 from latentspike.spikes import SpikeData
+
+NAME = "sample_mask.npz"
 
 
 def draw_sample_mask(data: SpikeData, fraction: float, *, seed: int) -> np.ndarray:
@@ -48,3 +53,26 @@ def sample_validation(
     """
     held_out = jnp.asarray(held_out)
     return jnp.where(held_out, 0.0, values / (1 - fraction)), ~held_out
+
+
+def save_sample_mask(folder: Path, mask: np.ndarray) -> None:
+    """Write ``sample_mask.npz`` into a run folder, atomically."""
+    save_arrays(folder / NAME, {"bits": np.packbits(mask)}, {"shape": list(mask.shape)})
+
+
+def load_sample_mask(folder: Path) -> np.ndarray:
+    """The mask [trials, bins, neurons] that `save_sample_mask` wrote.
+
+    Raises
+    ------
+    FileNotFoundError : if the run had no sample validation.
+    ValueError : if the file is damaged.
+    """
+    arrays, header = load_arrays(folder / NAME)
+    if "bits" not in arrays or "shape" not in header:
+        raise ValueError(f"{folder / NAME} holds no sample-validation mask")
+    shape = tuple(header["shape"])
+    size = int(np.prod(shape))
+    if arrays["bits"].size != -(-size // 8):
+        raise ValueError(f"{folder / NAME} is damaged: too few bits for shape {shape}")
+    return np.unpackbits(arrays["bits"], count=size).astype(bool).reshape(shape)

@@ -62,6 +62,8 @@ class TrainingSettings:
         self._require("sample_validation", 0 <= self.sample_validation < 1, "in [0, 1)")
         self._require("validation_fraction", 0 < self.validation_fraction < 1, "in (0, 1)")
         self._require("smoothing", 0 < self.smoothing <= 1, "in (0, 1]")
+        for name in ("min_improvement", "min_learning_rate", "checkpoint_seconds"):
+            self._require(name, getattr(self, name) >= 0, "0 or more")
         self._require("decay_factor", 0 < self.decay_factor <= 1, "in (0, 1]")
         known = ("auto", "validation", "heldout", "sample_validation")
         self._require("select", self.select in known, f"one of {', '.join(known)}")
@@ -75,13 +77,16 @@ def check_hyperparams(given: dict[str, float], known: dict[str, float]) -> dict[
     """Defaults updated by the given values; an unknown name or a value out of range raises."""
     unknown = sorted(set(given) - set(known))
     if unknown:
-        raise ValueError(f"unknown hyperparameter {unknown[0]!r}; known: {', '.join(sorted(known))}")
+        raise ValueError(
+            f"unknown hyperparameter {unknown[0]!r}; known: {', '.join(sorted(known))}"
+        )
     values = {name: float(value) for name, value in (known | given).items()}
     for name, value in values.items():
-        low, high = {"keep_ratio": (0, 1), "dropout": (0, 1)}.get(name, (0, float("inf")))
-        inside = low < value <= high if name != "dropout" else low <= value < high
-        if name not in ("keep_ratio", "dropout", "learning_rate"):
-            inside = low <= value < high
+        inside, what = {
+            "keep_ratio": (0 < value <= 1, "in (0, 1]"),
+            "dropout": (0 <= value < 1, "in [0, 1)"),
+            "learning_rate": (0 < value < float("inf"), "positive and finite"),
+        }.get(name, (0 <= value < float("inf"), "finite and not negative"))
         if not inside:
-            raise ValueError(f"hyperparameter {name} = {value} is out of range")
+            raise ValueError(f"hyperparameter {name} must be {what}, got {value}")
     return values

@@ -48,7 +48,7 @@ class Reading:
         return cls(data.n_read_bins, neurons, sample_fraction)
 
     def mask(self, n_bins: int, n_neurons: int) -> np.ndarray:
-        """bool [bins, neurons]: what may be read."""
+        """Bool [bins, neurons]: what may be read."""
         neurons = np.ones(n_neurons, bool)
         if self.neurons is not None:
             neurons[:] = False
@@ -92,9 +92,7 @@ def training_batch(
         readable &= not_held_out
         observed = not_held_out if observed is None else observed & not_held_out
     read, graded = coordinated_dropout(read, readable, keep_ratio, keys)
-    return Batch(
-        reading.compact(read), values, observed, graded, trials.inputs[index], weight
-    )
+    return Batch(reading.compact(read), values, observed, graded, trials.inputs[index], weight)
 
 
 def validation_batch(

@@ -1,4 +1,4 @@
-"""LFADS: a sequential autoencoder of spike trains. Imports `spikes` and the shared parts of `models`."""
+"""LFADS: a sequential autoencoder of spike trains. Imports the shared parts of `models`."""
 
 from latentspike.models.lfads.config import Architecture
 from latentspike.models.lfads.model import LFADS

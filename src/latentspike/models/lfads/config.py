@@ -25,7 +25,7 @@ class Architecture:
     Parameters
     ----------
     generator_size, n_factors : units of the generator and latent factors
-    ic_encoder_size, ic_size : units per direction of the initial-condition encoder; size of its code
+    ic_encoder_size, ic_size : units per direction of the encoder of the initial condition; its code
     n_inferred_inputs : dimensions of the inferred input; 0 makes the model autonomous
     ci_encoder_size, controller_size : units of the controller's encoder and of the controller
     ci_lag : bins by which the controller's view skips its own bin
@@ -66,7 +66,10 @@ class Architecture:
         for name in ("n_inferred_inputs", "ci_lag"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} must not be negative, got {getattr(self, name)}")
-        for name in ("clip", "ic_prior_variance", "input_prior_time_constant"):
+        if not self.ic_variance_floor >= 0:
+            raise ValueError(f"ic_variance_floor must be 0 or more, got {self.ic_variance_floor}")
+        positive = "clip", "ic_prior_variance", "input_prior_time_constant", "input_prior_variance"
+        for name in positive:
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
         if self.observation not in ("poisson", "gaussian"):

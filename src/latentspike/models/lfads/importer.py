@@ -17,7 +17,7 @@ _DECODER = "decoder.rnn.cell"
 
 
 def read_state_dict(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
-    """Arrays of a ``.npz`` file (names as they are, or below ``param/``) or a ``.ckpt`` / ``.pt`` file.
+    """Arrays of a ``.npz`` file (names as they are, or below ``param/``) or a torch checkpoint.
 
     A checkpoint is read by torch with ``weights_only=True``, so that no code in it can run.
 

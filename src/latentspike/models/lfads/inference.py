@@ -32,6 +32,8 @@ def infer_posterior(
     if n_samples < 0:
         raise ValueError(f"n_samples must not be negative, got {n_samples}")
     check_fits(params, data)
+    if architecture.observation == "poisson" and data.kind != "counts":
+        raise ValueError("the model is of Poisson counts, but the recording is continuous")
     results: dict[str, np.ndarray] = {}
     for trials, valid in padded_chunks(data.n_trials, _TRIALS_AT_ONCE):
         read, external = readable_counts(data, trials)
@@ -41,7 +43,7 @@ def infer_posterior(
             rows = np.asarray(value)[: valid.size]
             store = results.setdefault(name, np.empty((data.n_trials, *rows.shape[1:]), rows.dtype))
             store[valid] = rows
-    if architecture.observation == "poisson":
+    if data.kind == "counts":
         for name in ("rates", "rates_std"):
             if name in results:
                 results[name] /= data.bin_width
@@ -65,6 +67,13 @@ def check_fits(params: dict[str, Any], data: SpikeData) -> None:
         raise ValueError(
             f"the model reads {n_read} and predicts {n_neurons} neurons, but the recording has "
             f"{given[0]} held-in of {given[1]} neurons"
+        )
+    n_inputs = params["generator"]["gates"].shape[0] - params["factors"].shape[0]
+    if "input_prior" in params:
+        n_inputs -= params["input_prior"]["log_variance"].shape[0]
+    if data.n_inputs != n_inputs:
+        raise ValueError(
+            f"the model takes {n_inputs} measured inputs, but the recording has {data.n_inputs}"
         )
 
 

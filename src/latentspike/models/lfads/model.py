@@ -18,7 +18,7 @@ from latentspike.models.lfads.objective import (
 )
 from latentspike.models.lfads.parameters import init_params
 from latentspike.models.lfads.prior_simulation import simulate_from_prior
-from latentspike.models.observations import masked_sums, negative_log_likelihood
+from latentspike.models.observations import Observation, masked_sums, negative_log_likelihood
 from latentspike.models.protocol import Batch, DataSpec, Hyperparams
 from latentspike.spikes import Posterior, SpikeData
 
@@ -46,7 +46,7 @@ class LFADS:
     architecture: Architecture = field(default_factory=Architecture)
 
     @property
-    def observation(self) -> str:
+    def observation(self) -> Observation:
         """Observation model: "poisson" or "gaussian"."""
         return self.architecture.observation
 
@@ -70,9 +70,7 @@ class LFADS:
         h = {**HYPERPARAMS, **hyperparams}
         outputs = self._forward(params, batch, h["dropout"], key)
         counts = jnp.swapaxes(batch.counts, 0, 1).astype(outputs.predictor.dtype)
-        entries = negative_log_likelihood(
-            outputs.predictor, counts, self.architecture.observation
-        )
+        entries = negative_log_likelihood(outputs.predictor, counts, self.architecture.observation)
         recon, recon_graded = masked_sums(
             entries, _time_first(batch.observed), _time_first(batch.graded)
         )
@@ -124,7 +122,12 @@ class LFADS:
     ) -> SpikeData:
         """New trials from the priors of initial condition and inferred inputs."""
         return simulate_from_prior(
-            self.architecture, params, n_trials=n_trials, n_bins=n_bins, bin_width=bin_width, key=key
+            self.architecture,
+            params,
+            n_trials=n_trials,
+            n_bins=n_bins,
+            bin_width=bin_width,
+            key=key,
         )
 
     def _forward(
@@ -139,9 +142,7 @@ class LFADS:
         )
 
     def _kl(self, params: dict[str, Any], outputs: Outputs, *, sampled: bool) -> dict[str, Any]:
-        terms = {
-            "kl_ic": kl_initial_condition(outputs.ic_mean, outputs.ic_std, params["ic_prior"])
-        }
+        terms = {"kl_ic": kl_initial_condition(outputs.ic_mean, outputs.ic_std, params["ic_prior"])}
         if outputs.input_mean is not None and outputs.input_std is not None:
             draw = outputs.inferred_inputs if sampled else None
             terms["kl_co"] = kl_inferred_inputs(

@@ -94,7 +94,9 @@ def run_network(
             xs["factor_scale"] = dropout_scale(keys, rate, n_bins, architecture.n_factors, _FACTOR)
         if noise is not None:
             xs["noise"] = noise.inferred_inputs
-    carry, weights, biases = _decoder_start(architecture, params, initial, factor_weight, keys, rate)
+    carry, weights, biases = _decoder_start(
+        architecture, params, initial, factor_weight, keys, rate
+    )
     _, ys = recurrent_scan(_decoder_step(architecture, all_states), weights, biases, carry, xs)
     return Outputs(
         predictor=_affine(params["readout"], ys["factors"]),

@@ -12,9 +12,7 @@ from latentspike.models.gru import kernel_penalty
 from latentspike.models.lfads.config import Architecture
 
 
-def kl_initial_condition(
-    mean: jax.Array, std: jax.Array, prior: dict[str, jax.Array]
-) -> jax.Array:
+def kl_initial_condition(mean: jax.Array, std: jax.Array, prior: dict[str, jax.Array]) -> jax.Array:
     """KL of each trial's Gaussian initial condition from its prior: [trials].
 
     Parameters

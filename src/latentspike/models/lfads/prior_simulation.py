@@ -56,12 +56,8 @@ def simulate_from_prior(
     truth = {name: np.asarray(value) for name, value in found.items()}
     if architecture.observation == "gaussian":
         counts = mean + noise.standard_normal(mean.shape)
-        return SpikeData(
-            counts, bin_width, kind="continuous", truth={**truth, "rates": mean}
-        )
-    return SpikeData(
-        noise.poisson(mean), bin_width, truth={**truth, "rates": mean / bin_width}
-    )
+        return SpikeData(counts, bin_width, kind="continuous", truth={**truth, "rates": mean})
+    return SpikeData(noise.poisson(mean), bin_width, truth={**truth, "rates": mean / bin_width})
 
 
 @partial(jax.jit, static_argnums=(0, 1, 2))
