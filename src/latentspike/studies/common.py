@@ -21,7 +21,7 @@ def arguments(description: str, folder: str, *, seeds: int = 3) -> argparse.Argu
     return parser
 
 
-def test_data_folder() -> Path:
+def recordings_folder() -> Path:
     """Folder of the real recordings, from ``LATENTSPIKE_TEST_DATA``.
 
     Raises

@@ -15,7 +15,7 @@ import numpy as np
 from latentspike.evaluate import decode, smooth
 from latentspike.models import LFADS, Architecture
 from latentspike.spikes import SpikeData, chop
-from latentspike.studies.common import arguments, keep, print_table, test_data_folder
+from latentspike.studies.common import arguments, keep, print_table, recordings_folder
 from latentspike.studies.recordings import linear_track
 from latentspike.training import RunOptions, TrainingSettings, fit
 
@@ -73,7 +73,7 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
     parser = arguments(__doc__ or "", "linear_track")
     parser.add_argument("--epochs", type=int, default=120)
     options = parser.parse_args(argv)
-    data = linear_track(test_data_folder())
+    data = linear_track(recordings_folder())
     print(data)
     rows: dict[str, list[float]] = {}
     for width in SMOOTHING_SECONDS:

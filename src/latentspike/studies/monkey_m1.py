@@ -14,7 +14,7 @@ import numpy as np
 from latentspike.evaluate import decode_blind, smooth
 from latentspike.models import LFADS, Architecture
 from latentspike.spikes import SpikeData, Split, k_folds
-from latentspike.studies.common import arguments, keep, print_table, test_data_folder
+from latentspike.studies.common import arguments, keep, print_table, recordings_folder
 from latentspike.studies.recordings import MONKEY_BIN_WIDTH, monkey_m1
 from latentspike.training import RunOptions, TrainingSettings, fit
 
@@ -77,7 +77,7 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
     parser = arguments(__doc__ or "", "monkey_m1")
     parser.add_argument("--epochs", type=int, default=300)
     options = parser.parse_args(argv)
-    data = monkey_m1(test_data_folder())
+    data = monkey_m1(recordings_folder())
     print(data)
     folds = k_folds(data, N_FOLDS)
     rows: dict[str, list[float]] = {}

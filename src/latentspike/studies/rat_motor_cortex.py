@@ -21,7 +21,7 @@ from latentspike.evaluate import (
 )
 from latentspike.models import LFADS, Architecture, GaussianSmoothing
 from latentspike.spikes import SpikeData, Split, split_trials
-from latentspike.studies.common import arguments, keep, print_table, test_data_folder
+from latentspike.studies.common import arguments, keep, print_table, recordings_folder
 from latentspike.studies.recordings import rat_motor_cortex
 from latentspike.training import RunOptions, TrainingSettings, fit
 
@@ -85,7 +85,7 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
     parser.add_argument("--draw", type=int, default=1, help="which neurons are held out")
     parser.add_argument("--skip-baselines", action="store_true")
     options = parser.parse_args(argv)
-    data, split = rat_motor_cortex(test_data_folder(), draw=options.draw)
+    data, split = rat_motor_cortex(recordings_folder(), draw=options.draw)
     print(data)
     rows: dict[str, list[float]] = {}
     if not options.skip_baselines:

@@ -112,7 +112,7 @@ def _begin(run: Run, params: Any, resume: bool) -> Checkpoint:
 def _advance(
     run: Run, checkpoint: Checkpoint, reporter: Reporter, monitor: Monitor | None
 ) -> Checkpoint:
-    """One epoch; the given checkpoint stays as it is, so that an interruption loses only this one."""
+    """One epoch; the given checkpoint stays as it is, so an interruption loses only this one."""
     state, best_params, progress = checkpoint
     progress = progress.copy()
     epoch = progress.epoch
