@@ -68,7 +68,7 @@ def draw(runs: dict[str, Fitted], weights: dict[str, np.ndarray], path: Path) ->
         row[0].set(xlabel="epoch", ylabel="mean squared error", ylim=(0, 2))
         row[0].set_title(f"{name} coordinated dropout")
         row[0].legend()
-        autoencoder_weights(weights[name], ax=row[1])
+        autoencoder_weights(weights[name].T, ax=row[1])  # rows are outputs
     save(figure, path)
     plt.close(figure)
 

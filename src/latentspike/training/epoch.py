@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from jax import lax
-from jax.sharding import PartitionSpec
+from jax.sharding import NamedSharding, PartitionSpec
 
 from latentspike.devices import compiler_options
 from latentspike.models.protocol import Batch, GradientModel
@@ -58,9 +58,23 @@ class Program:
         """Clipped Adam, before the learning rate."""
         return optax.chain(optax.clip_by_global_norm(self.clip_norm), optax.scale_by_adam())
 
+    @property
+    def mesh(self) -> jax.sharding.Mesh:
+        """The devices that share each batch."""
+        return jax.sharding.Mesh(np.array(jax.local_devices()[: self.n_devices]), (_AXIS,))
+
+    def place(self, tree: Any) -> Any:
+        """Copy of arrays on every device, made once instead of at every call."""
+        return jax.device_put(tree, NamedSharding(self.mesh, PartitionSpec()))
+
     def start(self, params: Any) -> TrainState:
         """State before the first step."""
-        return TrainState(params, self.optimizer.init(params))
+        return self.place(TrainState(params, self.optimizer.init(params)))
+
+
+def on_one_device(tree: Any) -> Any:
+    """The first device's copy of replicated arrays: what follows need not run on all of them."""
+    return jax.tree.map(lambda a: a.addressable_data(0), tree)
 
 
 class EpochResult(NamedTuple):
@@ -103,10 +117,9 @@ def _compiled(program: Program) -> Callable[..., Any]:
     if program not in _programs:
         run = partial(_epoch, program)
         if program.n_devices > 1:
-            mesh = jax.sharding.Mesh(np.array(jax.local_devices()[: program.n_devices]), (_AXIS,))
-            replicated = PartitionSpec()
+            whole = PartitionSpec()
             run = jax.shard_map(
-                run, mesh=mesh, in_specs=replicated, out_specs=replicated, check_vma=False
+                run, mesh=program.mesh, in_specs=whole, out_specs=whole, check_vma=False
             )
         _programs[program] = jax.jit(run, compiler_options=compiler_options(program.n_devices))
     return _programs[program]

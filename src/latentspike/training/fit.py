@@ -40,7 +40,7 @@ class RunOptions:
     resume : continue from the checkpoint in the folder, if there is one
     show : progress on standard error
     monitor : called after each epoch with ``(params, epoch)``; returns figures for the history
-    n_devices : devices that share each batch; None takes all that JAX has
+    n_devices : devices that share each batch; None takes all CPU devices, or one GPU
     """
 
     folder: str | os.PathLike[str] | None = None
@@ -119,15 +119,16 @@ def fit(
     mask = None
     if settings.sample_validation > 0:
         mask = draw_sample_mask(train, settings.sample_validation, seed=seed_from(key_mask))
+    program = Program(
+        model=model,
+        reading=Reading.of(data, settings.sample_validation),
+        batch_size=settings.batch_size,
+        clip_norm=settings.clip_norm,
+        n_devices=_n_devices(options, settings, train.n_trials),
+    )
     run = Run(
-        program=Program(
-            model=model,
-            reading=Reading.of(data, settings.sample_validation),
-            batch_size=settings.batch_size,
-            clip_norm=settings.clip_norm,
-            n_devices=_n_devices(options, settings, train.n_trials),
-        ),
-        trials=(put_trials(train, mask), put_trials(validation)),
+        program=program,
+        trials=program.place((put_trials(train, mask), put_trials(validation))),
         constants=(
             Constants.of(train, mask, model.observation),
             Constants.of(validation, None, model.observation),
@@ -193,7 +194,9 @@ def _estimate(
 
 def _n_devices(options: RunOptions, settings: TrainingSettings, n_trials: int) -> int:
     available = len(jax.local_devices())
-    wanted = available if options.n_devices is None else options.n_devices
+    # a GPU is hardly filled by one model: there, sharing a batch has to be asked for
+    usual = available if jax.default_backend() == "cpu" else 1
+    wanted = usual if options.n_devices is None else options.n_devices
     if wanted < 1:
         raise ValueError(f"n_devices must be at least 1, got {wanted}")
     if wanted > available:

@@ -20,7 +20,7 @@ from latentspike.training.checkpoint import (
     load_checkpoint,
     save_checkpoint,
 )
-from latentspike.training.epoch import EpochResult, Program, train_epoch
+from latentspike.training.epoch import EpochResult, Program, on_one_device, train_epoch
 from latentspike.training.progress import Progress
 from latentspike.training.report import Reporter
 from latentspike.training.sample_validation import save_sample_mask
@@ -105,7 +105,7 @@ def _begin(run: Run, params: Any, resume: bool) -> Checkpoint:
         # limits may have changed since: decide again
         progress, rate = checkpoint.progress, run.hyperparams["learning_rate"]
         progress.stopped = progress.reason_to_stop(run.settings, rate)
-        return checkpoint
+        return checkpoint._replace(state=run.program.place(checkpoint.state))
     return Checkpoint(state, params, Progress())
 
 
@@ -129,7 +129,10 @@ def _advance(
     row["learning_rate"] = values["learning_rate"]
     row["ramp"] = ramp
     if monitor is not None:
-        row |= {name: float(value) for name, value in monitor(new_state.params, epoch).items()}
+        row |= {
+            name: float(value)
+            for name, value in monitor(on_one_device(new_state.params), epoch).items()
+        }
     is_best = progress.record(row, score, run.settings, run.hyperparams["learning_rate"])
     reporter.epoch(progress.history[-1])
     return Checkpoint(new_state, new_state.params if is_best else best_params, progress)
@@ -208,7 +211,9 @@ def _finish(run: Run, checkpoint: Checkpoint) -> Fitted:
         "data": run.identity["data"],
         "n_devices": run.program.n_devices,
     }
-    fitted = Fitted(run.program.model, checkpoint.best_params, list(progress.history), about)
+    fitted = Fitted(
+        run.program.model, on_one_device(checkpoint.best_params), list(progress.history), about
+    )
     _warn_if_collapsed(fitted)
     if run.folder is not None:
         fitted.save(run.folder)
