@@ -160,13 +160,15 @@ def _epoch(
 def _layout(n_trials: int, batch_size: int, n_devices: int) -> tuple[np.ndarray, np.ndarray]:
     """Positions in the shuffled order [steps, batch] and real trials per step; every trial once.
 
-    Batches are as even as possible; what pads them repeats the last position and weighs nothing.
+    Batches are as even as possible and the same for any number of devices; what pads a row to
+    equal shares repeats the last position and weighs nothing.
     """
     n_steps = -(-n_trials // batch_size)
-    size = -(-n_trials // n_steps)
-    size = -(-size // n_devices) * n_devices
-    rows = np.arange(n_steps * size).reshape(n_steps, size)
-    return np.minimum(rows, n_trials - 1), np.clip(n_trials - rows[:, 0], 0, size)
+    bounds = np.arange(n_steps + 1) * n_trials // n_steps
+    n_real = np.diff(bounds)
+    size = -(-int(n_real.max()) // n_devices) * n_devices
+    rows = bounds[:-1, None] + np.minimum(np.arange(size), n_real[:, None] - 1)
+    return rows, n_real
 
 
 def _my_share(
@@ -199,7 +201,7 @@ def _step(
 
     (_, terms), gradient = jax.value_and_grad(loss, has_aux=True)(state.params)
     gradient, terms = _over_devices(program, (gradient, terms))
-    terms["gradient_norm"] = optax.global_norm(gradient)
+    terms["gradient_norm"] = optax.tree.norm(gradient)
     updates, optimizer = program.optimizer.update(gradient, state.optimizer, state.params)
     rate = hyperparams["learning_rate"]
     params = jax.tree.map(lambda p, u: p - (rate * u).astype(p.dtype), state.params, updates)

@@ -18,12 +18,6 @@ BATCHES = [1, 2, 5, 7, 16, 17, 33, 64, 65]
 DEVICES = [1, 2, 3, 8]
 
 
-# Both fall when `_layout` divides trials into steps before it pads to the devices, not after.
-layout_depends_on_devices = pytest.mark.xfail(
-    strict=True, reason="_layout rounds a step up to the devices: batches and draws change"
-)
-
-
 def layouts():
     for n_trials in SIZES:
         for batch_size in BATCHES:
@@ -42,7 +36,6 @@ def test_every_trial_is_used_once_and_padding_weighs_nothing():
         assert rows.max() < n_trials, where
 
 
-@layout_depends_on_devices
 def test_no_step_is_empty_and_no_batch_too_large():
     for n_trials, batch_size, n_devices in layouts():
         _, n_real = _layout(n_trials, batch_size, n_devices)
@@ -52,7 +45,6 @@ def test_no_step_is_empty_and_no_batch_too_large():
         assert len(n_real) == -(-n_trials // batch_size), where
 
 
-@layout_depends_on_devices
 def test_batches_do_not_depend_on_the_number_of_devices():
     for n_trials, batch_size, n_devices in layouts():
         where = f"{n_trials} trials, batch {batch_size}, {n_devices} devices"
