@@ -1,0 +1,159 @@
+"""``latentspike plot``: every figure that applies to a run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from latentspike.cli.options import Common, RunFolder
+from latentspike.cli.outcome import Report, UsageError
+
+MAX_LINES = 40  # trials in one picture
+MAX_CONDITIONS = 6
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plot(Common):
+    """Draw every figure that applies into RUN/figures and print their paths.
+
+    Trials are the validation trials. Figures of scores need `latentspike evaluate` first; all
+    others but the training curves need `latentspike infer`.
+    """
+
+    run: RunFolder
+    """Run folder on which infer has been run."""
+    trial: int = 0
+    """Which validation trial to show in figures of single trials, counted from 0."""
+    dpi: float = 150.0
+    """Resolution in pixels per inch."""
+
+
+OPTIONS = Plot
+
+
+def run(options: Plot) -> Report:
+    """Draw and write; see `Plot`."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    from latentspike.cli import recording
+    from latentspike.cli import run_folder as files
+    from latentspike.plot import save
+
+    folder = Path(options.run)
+    files.open_configuration(folder)
+    posterior = files.open_posterior(folder)
+    fitted = files.open_fitted(folder)
+    _, prepared, split = files.open_run(folder)
+    data, pick = recording.graded(prepared, split)
+    if not 0 <= options.trial < data.n_trials:
+        raise UsageError(f"--trial must be from 0 to {data.n_trials - 1}, got {options.trial}")
+    scores = folder / files.SCORES
+    rows = files.read_json(scores)["scores"] if scores.exists() else []
+    figures = _figures(data, pick(posterior), fitted, rows, options.trial)
+    paths = []
+    for name, draw in figures.items():
+        paths.append(save(draw(), folder / files.FIGURES / f"{name}.png", dpi=options.dpi))
+        plt.close("all")
+    text = [str(path) for path in paths]
+    if not rows:
+        text.append(f"no figure of scores: run `latentspike evaluate {folder}` first")
+    return Report({"run": str(folder), "figures": [str(path) for path in paths]}, "\n".join(text))
+
+
+def _figures(
+    data: Any, posterior: Any, fitted: Any, rows: list[Any], trial: int
+) -> dict[str, Callable[[], Any]]:
+    """What there is to draw: the name of each figure and how."""
+    from latentspike import plot
+
+    figures: dict[str, Callable[[], Any]] = {
+        "raster": lambda: plot.raster(data, posterior, trial=trial),
+        "rates": lambda: plot.rates(data, posterior, trial=trial),
+        "psths": lambda: plot.psths(*_few_conditions(data, posterior)),
+    }
+    if "rates" in data.truth:
+        figures["raster_true"] = lambda: plot.raster(data, trial=trial, rates="true")
+    figures |= _latent_figures(data, posterior, trial)
+    figures |= _fitting_figures(fitted, rows)
+    for name, values in data.behavior.items():
+        if values.shape[2] == 2:
+            figures[f"decoding_{_as_file(name)}"] = lambda name=name: _decoding(
+                data, posterior, name
+            )
+    return figures
+
+
+def _latent_figures(data: Any, posterior: Any, trial: int) -> dict[str, Callable[[], Any]]:
+    from latentspike import plot
+
+    some = range(min(MAX_LINES, data.n_trials))
+    figures: dict[str, Callable[[], Any]] = {}
+    if posterior.factors is not None:
+        figures["factors"] = lambda: plot.factors(
+            posterior, trials=some, conditions=data.conditions
+        )
+        if posterior.factors.shape[2] >= 3:
+            figures["factors_3d"] = lambda: _factors_3d(data, posterior)
+    if posterior.inferred_inputs is not None and posterior.inferred_inputs.shape[2]:
+        figures["inferred_inputs"] = lambda: plot.inferred_inputs(posterior, trial=trial)
+    return figures
+
+
+def _fitting_figures(fitted: Any, rows: list[Any]) -> dict[str, Callable[[], Any]]:
+    from latentspike import plot
+
+    figures: dict[str, Callable[[], Any]] = {}
+    columns = list(dict.fromkeys(name for row in fitted.history for name in row))
+    history = {name: [row.get(name, np.nan) for row in fitted.history] for name in columns}
+    if "train_loss" in history:
+        figures["training_loss"] = lambda: plot.training_curves(history)
+    if "kl_ic" in history:
+        figures["training_kl"] = lambda: plot.training_curves(history, show="kl")
+    weights = fitted.params.get("weights") if isinstance(fitted.params, dict) else None
+    is_square = weights is not None and np.ndim(weights) == 2 and len(set(weights.shape)) == 1
+    if is_square and type(fitted.model).__name__ == "LinearAutoencoder":
+        figures["autoencoder_weights"] = lambda: plot.autoencoder_weights(np.asarray(weights))
+    if rows:
+        figures["scores"] = lambda: plot.scores(rows)
+    return figures
+
+
+def _few_conditions(data: Any, posterior: Any) -> tuple[Any, Any]:
+    """Trials of the first conditions only, so that lines can be told apart."""
+    from latentspike.cli.recording import select_trials
+
+    if data.conditions is None:
+        return data, posterior
+    first = np.unique(data.conditions)[:MAX_CONDITIONS]
+    chosen = np.flatnonzero(np.isin(data.conditions, first))
+    return data.select_trials(chosen), select_trials(posterior, chosen)
+
+
+def _factors_3d(data: Any, posterior: Any) -> Any:
+    from latentspike import plot
+
+    data, posterior = _few_conditions(data, posterior)
+    some = range(min(MAX_LINES, data.n_trials))
+    return plot.factors_3d(posterior, data.conditions, trials=some)
+
+
+def _decoding(data: Any, posterior: Any, name: str) -> Any:
+    from latentspike import plot
+    from latentspike.evaluate import decode
+
+    behavior = data.behavior[name]
+    found = decode(posterior.rates, behavior, bin_width=data.bin_width, method="ridge")
+    some = range(min(12, data.n_trials))
+    labels = (f"{name} 1", f"{name} 2")
+    return plot.decoding(behavior, found.predictions, trials=some, labels=labels)
+
+
+def _as_file(name: str) -> str:
+    return "".join(letter if letter.isalnum() or letter in "-_" else "_" for letter in name)

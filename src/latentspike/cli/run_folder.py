@@ -1,0 +1,232 @@
+"""What a run folder holds, and the checks when a command opens one."""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+import json
+import platform
+import shlex
+import shutil
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import latentspike
+from latentspike.cli.configuration import Configuration, read_configuration
+from latentspike.cli.outcome import FileProblem, UsageError, jsonable
+from latentspike.cli.recording import Prepared, prepare
+from latentspike.cli.toml import to_toml
+from latentspike.files import load_arrays, save_arrays, write_json, write_text
+from latentspike.io import read_results_hdf5
+from latentspike.models.fitted import Fitted
+from latentspike.spikes import Posterior, Split
+
+CONFIG, RUN, SPLIT = "config.toml", "run.json", "split.npz"
+CHECKPOINT, MODEL = "checkpoint.npz", "model.npz"
+POSTERIOR, SCORES, FIGURES = "posterior.h5", "scores.json", "figures"
+OWN = (CONFIG, RUN, SPLIT, CHECKPOINT, MODEL, POSTERIOR, SCORES, "sample_mask.npz", "metrics.csv")
+OWN_FOLDERS = ("tensorboard", FIGURES)
+
+
+def make_room(folder: Path, *, resume: bool, overwrite: bool) -> None:
+    """Make the folder ready for a fit.
+
+    Raises
+    ------
+    UsageError : if it holds a run that is neither to be resumed nor replaced, or foreign files.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"--out {folder} is a file; name a folder")
+    is_ours = (folder / RUN).exists()
+    if folder.exists() and not is_ours and any(folder.iterdir()):
+        raise UsageError(f"--out {folder} is not empty and holds no run; name a new folder")
+    has_results = (folder / CHECKPOINT).exists() or (folder / MODEL).exists()
+    if is_ours and overwrite:
+        forget(folder, OWN, OWN_FOLDERS)
+    elif has_results and not resume:
+        raise UsageError(
+            f"{folder} already holds a run: --resume continues it, --overwrite replaces it"
+        )
+    if resume:
+        check_checkpoint(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+
+
+def forget(folder: Path, names: Iterable[str], folders: Iterable[str] = ()) -> None:
+    """Delete files of a run by name; nothing that is not named."""
+    for name in names:
+        (folder / name).unlink(missing_ok=True)
+    for name in folders:
+        shutil.rmtree(folder / name, ignore_errors=True)
+
+
+def write_configuration(folder: Path, configuration: Configuration) -> None:
+    """Write ``config.toml``, which alone repeats the run."""
+    head = (
+        "# Every setting of this run; repeat it with: latentspike fit --config THIS --out FOLDER\n"
+    )
+    write_text(folder / CONFIG, head + to_toml(configuration.to_dict()))
+
+
+def open_configuration(folder: Path) -> Configuration:
+    """The configuration of a run.
+
+    Raises
+    ------
+    FileProblem : if the folder is not there or holds no run.
+    """
+    if not folder.is_dir():
+        raise FileProblem(
+            f"there is no run folder {folder}; `latentspike fit FILE --out {folder}` makes one"
+        )
+    if not (folder / CONFIG).exists():
+        raise FileProblem(
+            f"{folder} holds no run ({CONFIG} is missing); `latentspike fit FILE --out {folder}` "
+            "makes one"
+        )
+    return Configuration.from_dict(read_configuration(str(folder / CONFIG)))
+
+
+def save_split(folder: Path, split: Split, heldout: np.ndarray) -> None:
+    """Write ``split.npz``: training and validation trials (or windows), and held-out neurons."""
+    arrays = {"train": split.train, "validation": split.validation, "heldout": heldout}
+    save_arrays(folder / SPLIT, arrays, {"format": 1, "kind": "split"})
+
+
+def open_split(folder: Path) -> tuple[Split, np.ndarray]:
+    """Split and held-out neurons of a run."""
+    arrays = _arrays(folder / SPLIT, "fit")
+    try:
+        return Split(arrays["train"], arrays["validation"]), arrays["heldout"].astype(bool)
+    except KeyError as error:
+        raise FileProblem(f"{folder / SPLIT} is damaged: it lacks {error}") from error
+
+
+def open_fitted(folder: Path) -> Fitted:
+    """The fitted model of a run; FileProblem says which command makes it."""
+    if not (folder / MODEL).exists():
+        how = (
+            f"fit --resume --out {folder}"
+            if (folder / RUN).exists()
+            else f"fit FILE --out {folder}"
+        )
+        raise FileProblem(f"{folder} holds no fitted model ({MODEL}); run `latentspike {how}`")
+    try:
+        return Fitted.load(folder)
+    except (ValueError, KeyError, TypeError) as error:
+        raise FileProblem(f"{error}; fit again with --overwrite") from error
+
+
+def open_posterior(folder: Path) -> Posterior:
+    """What `infer` found; FileProblem says to run it if it has not been."""
+    path = folder / POSTERIOR
+    if not path.exists():
+        raise FileProblem(
+            f"{folder} has no inference yet ({POSTERIOR}); run `latentspike infer {folder}`"
+        )
+    try:
+        return read_results_hdf5(path)
+    except ValueError as error:
+        raise FileProblem(f"{error}; run `latentspike infer {folder}` again") from error
+
+
+def open_run(folder: Path) -> tuple[Configuration, Prepared, Split]:
+    """Configuration, recording and split of a run.
+
+    Raises
+    ------
+    FileProblem : if something is missing or damaged, naming the command that makes it.
+    UsageError : if the recording is not the one that was fitted.
+    """
+    from latentspike.training.fit import data_hash
+
+    configuration = open_configuration(folder)
+    split, heldout = open_split(folder)
+    prepared = prepare(configuration.data, seed=configuration.seed, heldout=heldout)
+    expected = read_json(folder / RUN).get("data", {}).get("hash")
+    if expected != data_hash(prepared.data):
+        raise UsageError(
+            f"{configuration.data.path} has changed since {folder} was fitted; fit again, or pass "
+            "another recording to `latentspike infer RUN --data FILE`"
+        )
+    return configuration, prepared, split
+
+
+def check_checkpoint(folder: Path) -> None:
+    """FileProblem if the checkpoint is damaged."""
+    if (folder / CHECKPOINT).exists():
+        _arrays(folder / CHECKPOINT, "fit --overwrite")
+
+
+def _arrays(path: Path, command: str) -> dict[str, np.ndarray]:
+    if not path.exists():
+        raise FileProblem(f"{path} is missing; run `latentspike {command}` again")
+    try:
+        return load_arrays(path)[0]
+    except ValueError as error:
+        raise FileProblem(f"{error}; run `latentspike {command}` again") from error
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON document; FileProblem if it is missing or damaged."""
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise FileProblem(f"{path} is missing; fit again") from error
+    except (ValueError, UnicodeDecodeError) as error:
+        raise FileProblem(f"{path} is damaged: {error}") from error
+    if not isinstance(document, dict):
+        raise FileProblem(f"{path} is damaged: it is not a JSON object")
+    return document
+
+
+def begin(
+    folder: Path, configuration: Configuration, digest: str, n_devices: int
+) -> dict[str, Any]:
+    """Write ``run.json`` with what is known when a fit starts, and return it."""
+    import jax
+
+    path = Path(str(configuration.data.path))
+    before = read_json(folder / RUN) if (folder / RUN).exists() else {}
+    document = {
+        "format": 1,
+        "status": "running",
+        "started": before.get("started", now()),
+        "resumed": [*before.get("resumed", []), now()] if before else [],
+        "ended": None,
+        "command": shlex.join(["latentspike", *sys.argv[1:]]),
+        "seed": configuration.seed,
+        "data": {"path": str(path), "sha256": _file_digest(path), "hash": digest},
+        "versions": {
+            "latentspike": latentspike.__version__,
+            "python": platform.python_version(),
+            "jax": jax.__version__,
+            "numpy": np.__version__,
+        },
+        "platform": {
+            "system": platform.platform(),
+            "backend": jax.default_backend(),
+            "devices": n_devices,
+        },
+    }
+    write_json(folder / RUN, document)
+    return document
+
+
+def end(folder: Path, document: dict[str, Any], status: str, **more: Any) -> None:
+    """Complete ``run.json``: "finished", "interrupted" or "failed"."""
+    write_json(folder / RUN, jsonable({**document, "status": status, "ended": now(), **more}))
+
+
+def now() -> str:
+    """Time of day with zone, ISO 8601."""
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+
+
+def _file_digest(path: Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
