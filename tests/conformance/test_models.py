@@ -1,0 +1,235 @@
+"""One table over every model: init → fit → infer → simulate → save → load → the same again."""
+
+import dataclasses
+
+import jax
+import numpy as np
+import pytest
+
+from latentspike import SpikeData, devices
+from latentspike.models.fitted import Fitted
+from latentspike.models.lfads import LFADS, Architecture
+from latentspike.models.linear_autoencoder import LinearAutoencoder
+from latentspike.models.protocol import DataSpec, EstimatedModel, GradientModel, Model
+from latentspike.models.registry import MODELS, model_from_config, model_to_config
+from latentspike.models.smoothing import GaussianSmoothing
+from latentspike.spikes import Split
+from latentspike.training import RunOptions, TrainingSettings, fit
+
+devices.prepare()
+KEY = jax.random.key(0)
+SIZES = {
+    "generator_size": 6, "n_factors": 3, "ic_encoder_size": 5, "ic_size": 3,
+    "n_inferred_inputs": 2, "ci_encoder_size": 5, "controller_size": 5,
+}  # fmt: skip
+# every model of the registry, and what may be asked of it
+TABLE = {
+    "lfads": (LFADS(Architecture(**SIZES)), {"positive", "simulates", "draws"}),
+    "linear_autoencoder": (LinearAutoencoder(initial_scale=0.2), set()),
+    "smoothing": (GaussianSmoothing(width=0.05), {"positive"}),
+}
+CLOSED_FORM = {"smoothing"}
+SPLIT = Split(np.arange(24), np.arange(24, 30))
+
+_compilations = []
+jax.monitoring.register_event_duration_secs_listener(
+    lambda event, *_, **__: _compilations.append(event) if "backend_compile" in event else None
+)
+
+
+@pytest.fixture(scope="module")
+def data():
+    """Counts with a held-out neuron, forward bins and missing bins."""
+    rng = np.random.default_rng(4)
+    expected = 3 + 2 * np.sin(rng.uniform(0, 6, (30, 1, 1)) + np.arange(60).reshape(10, 6))
+    return SpikeData(
+        rng.poisson(expected),
+        bin_width=0.02,
+        t_start=-0.1,
+        observed=rng.random(expected.shape) > 0.1,
+        heldout=np.arange(6) == 5,
+        n_forward_bins=2,
+        trial_ids=np.arange(100, 130),
+    )
+
+
+@pytest.fixture(scope="module")
+def fits():
+    """Each model fitted once."""
+    return {}
+
+
+@pytest.fixture(params=TABLE)
+def entry(request, fits, data):
+    name = request.param
+    model, abilities = TABLE[name]
+    if name not in fits:
+        fits[name] = fit_it(model, data)
+    return name, fits[name], abilities
+
+
+def fit_it(model, data):
+    settings = TrainingSettings(max_epochs=2, batch_size=16, ramp_epochs=2, sample_validation=0.2)
+    options = RunOptions(show=False, n_devices=1)
+    return fit(model, data, split=SPLIT, settings=settings, options=options, key=KEY)
+
+
+def compilations_during(action):
+    before = len(_compilations)
+    action()
+    return len(_compilations) - before
+
+
+def test_every_model_of_the_registry_is_in_the_table():
+    assert set(TABLE) == set(MODELS)
+    for name, (model, _) in TABLE.items():
+        assert type(model) is MODELS[name]
+        assert isinstance(model, Model)
+        assert isinstance(model, EstimatedModel) == (name in CLOSED_FORM)
+        assert isinstance(model, GradientModel) == (name not in CLOSED_FORM)
+
+
+@pytest.mark.parametrize("name", TABLE)
+def test_configurations_are_frozen_plain_and_hashable(name):
+    model, _ = TABLE[name]
+    config = model_to_config(model)
+    assert config["name"] == name
+    assert model_from_config(config) == model and hash(model_from_config(config)) == hash(model)
+    field = dataclasses.fields(model)[0].name
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        setattr(model, field, None)
+    with pytest.raises(ValueError, match=rf"unknown key {name}\.sise; known: .*{field}"):
+        model_from_config(config | {"sise": 3})
+
+
+def test_parameters_depend_on_data_and_key_alone(entry, data):
+    name, fitted, _ = entry
+    spec = DataSpec.of(data)
+    a, b = (fitted.model.init(spec, key=jax.random.key(1)) for _ in range(2))
+    jax.tree.map(np.testing.assert_array_equal, a, b)
+    shapes = lambda tree: jax.tree.map(np.shape, tree)  # noqa: E731
+    assert shapes(a) == shapes(fitted.params)
+    if name not in CLOSED_FORM:
+        other = fitted.model.init(spec, key=jax.random.key(2))
+        pairs = zip(jax.tree.leaves(a), jax.tree.leaves(other), strict=True)
+        assert not all(np.array_equal(x, y) for x, y in pairs)
+
+
+def test_fitting_moves_the_parameters_and_reports_every_epoch(entry, data):
+    name, fitted, _ = entry
+    if name in CLOSED_FORM:
+        assert fitted.history == []
+        return
+    assert [row["epoch"] for row in fitted.history] == [0, 1]
+    assert {"train_loss", "train_recon", "valid_loss", "valid_heldout", "sample_loss"} <= set(
+        fitted.history[0]
+    )
+    assert all(np.isfinite(value) for row in fitted.history for value in row.values())
+    assert fitted.about["n_epochs"] == 2 and fitted.about["stopped"] == "reached 2 epochs"
+
+
+def test_inference_covers_every_entry_in_hz(entry, data):
+    _, fitted, abilities = entry
+    found = fitted.infer(data, n_samples=2, key=KEY)
+    assert found.rates.shape == data.counts.shape and np.isfinite(found.rates).all()
+    np.testing.assert_array_equal(found.trial_ids, data.trial_ids)
+    np.testing.assert_array_equal(found.neuron_ids, data.neuron_ids)
+    assert (found.bin_width, found.t_start) == (data.bin_width, data.t_start)
+    if "positive" in abilities:
+        assert found.rates.min() > 0
+    for name, value in found.arrays().items():
+        assert np.isfinite(value).all(), name
+        assert not name.endswith("_std") or (value >= 0).all(), name
+
+
+def test_rates_are_per_second(entry, data):
+    """The same counts in bins of half the width are twice the rates."""
+    name, fitted, _ = entry
+    model, params = fitted.model, fitted.params
+    finer = data.replace(bin_width=data.bin_width / 2)
+    if name == "smoothing":  # its kernel is in seconds too
+        model = dataclasses.replace(model, width=model.width / 2)
+    coarse = fitted.infer(data, n_samples=0, key=KEY).rates
+    fine = model.infer(params, finer, n_samples=0, key=KEY).rates
+    np.testing.assert_allclose(fine, 2 * coarse, rtol=1e-5)
+
+
+def test_what_may_not_be_read_is_not(entry, data):
+    _, fitted, _ = entry
+    hidden = ~data.readable[None] | ~data.observed
+    spoiled = data.replace(counts=np.where(hidden, data.counts + 3, data.counts))
+    rates = lambda d: fitted.infer(d, n_samples=0, key=KEY).rates  # noqa: E731
+    np.testing.assert_array_equal(rates(spoiled), rates(data))
+    shown = data.replace(counts=np.where(hidden, data.counts, data.counts + 3))
+    assert not np.array_equal(rates(shown), rates(data))
+
+
+def test_permuting_trials_permutes_inference(entry, data):
+    _, fitted, _ = entry
+    order = np.random.default_rng(0).permutation(data.n_trials)
+    straight = fitted.infer(data, n_samples=0, key=KEY).rates
+    permuted = fitted.infer(data.select_trials(order), n_samples=0, key=KEY)
+    np.testing.assert_allclose(permuted.rates, straight[order], rtol=1e-5, atol=1e-5)
+    np.testing.assert_array_equal(permuted.trial_ids, data.trial_ids[order])
+
+
+def test_a_saved_model_infers_the_same(entry, data, tmp_path):
+    _, fitted, _ = entry
+    path = fitted.save(tmp_path)
+    loaded = Fitted.load(tmp_path)
+    assert path.parent == tmp_path
+    assert loaded.model == fitted.model
+    assert loaded.history == fitted.history and loaded.about == fitted.about
+    assert jax.tree.structure(loaded.params) == jax.tree.structure(fitted.params)
+    for a, b in zip(jax.tree.leaves(loaded.params), jax.tree.leaves(fitted.params), strict=True):
+        assert a.dtype == b.dtype
+        np.testing.assert_array_equal(a, b)
+    infer = lambda f: f.infer(data, n_samples=2, key=KEY).arrays()  # noqa: E731
+    for name, value in infer(fitted).items():
+        np.testing.assert_array_equal(infer(loaded)[name], value)
+
+
+def test_the_key_decides_about_draws(entry, data):
+    _, fitted, abilities = entry
+    rates = lambda seed: fitted.infer(data, n_samples=2, key=jax.random.key(seed)).rates  # noqa: E731
+    np.testing.assert_array_equal(rates(0), rates(0))
+    assert np.array_equal(rates(0), rates(1)) == ("draws" not in abilities)
+
+
+def test_simulation_where_there_is_one(entry):
+    _, fitted, abilities = entry
+    if "simulates" not in abilities:
+        assert not hasattr(fitted.model, "simulate")
+        return
+    one, same, other = (
+        fitted.simulate(n_trials=3, n_bins=7, bin_width=0.02, key=jax.random.key(seed))
+        for seed in (0, 0, 1)
+    )
+    assert one.counts.shape == (3, 7, 6) and one.truth["rates"].shape == (3, 7, 6)
+    np.testing.assert_array_equal(one.counts, same.counts)
+    assert not np.array_equal(one.counts, other.counts)
+
+
+def test_a_second_call_compiles_nothing(entry, data):
+    _, fitted, abilities = entry
+
+    def everything(seed):
+        fit_it(fitted.model, data)
+        for n_samples in (0, 2):
+            fitted.infer(data, n_samples=n_samples, key=jax.random.key(seed))
+        if "simulates" in abilities:
+            fitted.simulate(n_trials=3, n_bins=7, bin_width=0.02, key=jax.random.key(seed))
+
+    everything(0)
+    assert compilations_during(lambda: everything(1)) == 0
+
+
+def test_the_compilation_counter_counts():
+    assert compilations_during(lambda: jax.jit(lambda x: x * 1.2345)(np.ones(3))) > 0
+
+
+def test_an_unknown_model_is_named():
+    with pytest.raises(ValueError, match="unknown model 'hmm'; known: lfads"):
+        model_from_config({"name": "hmm"})
+    with pytest.raises(ValueError, match="int is not a known model"):
+        model_to_config(3)
