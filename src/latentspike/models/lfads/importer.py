@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,8 +14,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from latentspike.models.lfads.config import Architecture
+from latentspike.models.lfads.parameters import init_params
+from latentspike.models.protocol import DataSpec
 
 _DECODER = "decoder.rnn.cell"
+_GRU_PARTS = {"weight_ih": 2, "weight_hh": 2, "bias_ih": 1, "bias_hh": 1}
+_DAMAGE = (ValueError, EOFError, TypeError, AttributeError, zipfile.BadZipFile, zlib.error)
 
 
 def read_state_dict(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
@@ -28,8 +34,7 @@ def read_state_dict(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
     """
     path = Path(path)
     if path.suffix == ".npz":
-        with np.load(path, allow_pickle=False) as file:
-            named = {name: file[name] for name in file.files}
+        named = _read_npz(path)
         below = {n.removeprefix("param/"): v for n, v in named.items() if n.startswith("param/")}
         return below or named
     try:
@@ -38,11 +43,26 @@ def read_state_dict(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
         raise ImportError(
             f"reading {path} needs torch (pip install torch); or save the state dict as .npz"
         ) from error
-    document = torch.load(path, map_location="cpu", weights_only=True)
+    try:
+        document = torch.load(path, map_location="cpu", weights_only=True)
+    except OSError:
+        raise
+    except Exception as error:  # what torch raises on damaged files has no common class
+        raise ValueError(f"{path} is damaged or holds more than tensors: {error}") from error
     state = document.get("state_dict", document) if isinstance(document, dict) else None
     if not isinstance(state, dict) or not all(hasattr(v, "numpy") for v in state.values()):
         raise ValueError(f"{path} holds no state dict of tensors")
     return {name: value.detach().numpy() for name, value in state.items()}
+
+
+def _read_npz(path: Path) -> dict[str, np.ndarray]:
+    try:
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
+            return {name: archive[name] for name in archive.files}
+    except OSError:
+        raise
+    except _DAMAGE as error:
+        raise ValueError(f"{path} is damaged or holds more than arrays: {error!r}") from error
 
 
 def import_state_dict(
@@ -58,7 +78,8 @@ def import_state_dict(
     ValueError : naming the parameter that is missing or has a wrong shape.
     """
     state = _strip_prefix(state)
-    has_controller = f"{_DECODER}.co_linear.weight" in state
+    parts = (f"{_DECODER}.co_linear.", f"{_DECODER}.con_cell.", "co_prior.")
+    has_controller = any(name.startswith(parts) for name in state)
     params: dict[str, Any] = {
         "ic_encoder": _encoder(state, "ic"),
         "ic_posterior": _linear(state, "encoder.ic_linear"),
@@ -93,7 +114,33 @@ def import_state_dict(
         ci_lag=ci_lag,
         clip=clip,
     )
+    _check_shapes(architecture, params)
     return architecture, params
+
+
+def _check_shapes(architecture: Architecture, params: dict[str, Any]) -> None:
+    """Raise unless the parameters are those of one network; sizes were read off some of them."""
+    spec = DataSpec(
+        n_read_neurons=_n_inputs(params["ic_encoder"]["forward"]),
+        n_read_bins=1,
+        n_neurons=params["readout"]["bias"].size,
+        n_bins=1,
+        n_inputs=max(0, _n_inputs(params["generator"]) - architecture.n_inferred_inputs),
+        mean_counts=np.ones(params["readout"]["bias"].size),
+    )
+    fresh = jax.eval_shape(lambda key: init_params(architecture, spec, key=key), jax.random.key(0))
+    wanted = {jax.tree_util.keystr(path): leaf for path, leaf in jax.tree.leaves_with_path(fresh)}
+    for path, leaf in jax.tree.leaves_with_path(params):
+        name = jax.tree_util.keystr(path)
+        if leaf.shape != wanted[name].shape:
+            raise ValueError(
+                f"the state dict does not fit together: {name} would have shape {leaf.shape}, but "
+                f"the other parameters ask for {wanted[name].shape}"
+            )
+
+
+def _n_inputs(gru: dict[str, jax.Array]) -> int:
+    return gru["candidate"].shape[0] - gru["candidate"].shape[1]
 
 
 def _strip_prefix(state: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -125,11 +172,16 @@ def _linear(state: Mapping[str, np.ndarray], name: str) -> dict[str, Any]:
 
 def _gru(state: Mapping[str, np.ndarray], name: str) -> dict[str, Any]:
     """Stacked [update; reset; candidate] rows become our columns, input rows first."""
-    weight = jnp.concatenate(
-        [_get(state, f"{name}.weight_ih", 2), _get(state, f"{name}.weight_hh", 2)], axis=1
-    ).T
-    bias = _get(state, f"{name}.bias_ih", 1) + _get(state, f"{name}.bias_hh", 1)
-    size = bias.size // 3
+    from_state = _get(state, f"{name}.weight_hh", 2)
+    size = from_state.shape[1]
+    parts = {n: _get(state, f"{name}.{n}", d) for n, d in _GRU_PARTS.items()}
+    for part, value in parts.items():
+        if value.shape[0] != 3 * size:
+            raise ValueError(
+                f"{name}.{part} must have {3 * size} rows for {size} units, got shape {value.shape}"
+            )
+    weight = jnp.concatenate([parts["weight_ih"], from_state], axis=1).T
+    bias = parts["bias_ih"] + parts["bias_hh"]
     return {
         "gates": weight[:, : 2 * size],
         "candidate": weight[:, 2 * size :],
