@@ -95,6 +95,41 @@ def test_a_damaged_checkpoint_is_named(file, run, capsys):
     assert code == 3 and "checkpoint.npz" in message
 
 
+@pytest.fixture
+def trained(file, tmp_path) -> Path:
+    """A run with a checkpoint."""
+    words = ["--set=model.name=linear_autoencoder", "--set=training.max_epochs=2"]
+    assert main(["fit", str(file), "--out", str(tmp_path / "trained"), *words]) == 0
+    return tmp_path / "trained"
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [("--set=training.batch_size=5", "training.batch_size"), ("--seed=3", "seed"), ("data", "")],
+)
+def test_resuming_with_something_else_changes_no_file(change, named, file, trained, capsys):
+    names = ("config.toml", "split.npz", "run.json", "checkpoint.npz", "model.npz")
+    before = {name: (trained / name).read_bytes() for name in names}
+    words = ["fit", "--resume", "--out", str(trained)]
+    if change == "data":
+        write_npz(file, SpikeData(np.ones((20, 15, 6), int), bin_width=0.02))
+    else:
+        words.append(change)
+    code, message = failure(capsys, *words)
+    assert code == 2 and (named or "has changed since") in message
+    assert {name: (trained / name).read_bytes() for name in names} == before
+
+
+def test_a_longer_limit_resumes_and_old_inference_is_forgotten(trained, capsys):
+    assert main(["infer", str(trained)]) == 0
+    words = ["fit", "--resume", "--out", str(trained), "--set=training.max_epochs=4", "--json"]
+    capsys.readouterr()
+    assert main(words) == 0
+    assert json.loads(capsys.readouterr().out)["n_epochs"] == 4
+    assert "max_epochs = 4" in (trained / "config.toml").read_text()
+    assert not (trained / "posterior.h5").exists()
+
+
 @pytest.mark.parametrize("suffix", ["npz", "h5"])
 def test_truncated_recordings(suffix, tmp_path, capsys):
     whole = tmp_path / f"a.{suffix}"

@@ -12,7 +12,7 @@ from tyro import conf
 from latentspike.cli.options import Common
 from latentspike.cli.outcome import Report, note
 
-# A Lorenz system seen through few, noisy spikes: dynamics pay, and two minutes are enough.
+# A Lorenz system seen through few, noisy spikes: dynamics pay, and a minute is enough.
 SIMULATION = {"conditions": 20, "trials": 30, "bin_width": 0.02, "mean_rate": 20.0, "speed": 2.0}
 SETTINGS = (
     "data.heldout_neurons=6",
@@ -30,7 +30,7 @@ SAMPLES = 20
 
 @dataclass(frozen=True, kw_only=True)
 class Demo(Common):
-    """Simulate a small recording, train LFADS, infer, evaluate and draw; about two minutes.
+    """Simulate a small recording, train LFADS, infer, evaluate and draw; about a minute.
 
     Ends with the scores beside those of Gaussian smoothing, and the paths of the pictures.
     Needs no network and no display. A second demo in the same folder replaces the first.

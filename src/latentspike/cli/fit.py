@@ -137,10 +137,13 @@ def _fit(
     data = prepared.data
     check_fittable(configuration.model, data)
     devices = _n_devices(options.devices)
+    digest = data_hash(data)
     files.make_room(folder, resume=options.resume, overwrite=options.overwrite)
+    if options.resume:
+        files.check_resumable(folder, configuration, split, digest)
     files.save_split(folder, split, data.heldout)
     files.write_configuration(folder, configuration)
-    document = files.begin(folder, configuration, data_hash(data), devices)
+    document = files.begin(folder, configuration, digest, devices)
     started = time.monotonic()
     try:
         fitted = _train(options, folder, configuration, data, split, devices)

@@ -11,6 +11,7 @@ import importlib
 import inspect
 import io
 import json
+import os
 import sys
 import traceback
 import warnings
@@ -36,7 +37,7 @@ COMMANDS = {
     "infer": "infer rates, factors and inputs with a fitted model",
     "evaluate": "score the inference against Gaussian smoothing",
     "plot": "draw every figure that applies",
-    "demo": "all of the above on a small simulated recording, in about two minutes",
+    "demo": "all of the above on a small simulated recording, in about a minute",
 }
 
 EXIT_TEXT = "\n".join(f"  {code:<4}{meaning}" for code, meaning in EXIT_CODES.items())
@@ -88,7 +89,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         document = report.document | ({"warnings": found} if found else {})
         _print(report, document, wants_json)
     except BrokenPipeError:
-        sys.stderr.close()  # the reader of our output has gone; there is nobody to tell
+        # the reader of our output has gone (`| head`): let nothing flush into the closed pipe
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except (Exception, KeyboardInterrupt) as error:
         return _fail(error, wants_json, debug="--debug" in words)

@@ -9,7 +9,7 @@ import platform
 import shlex
 import shutil
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,13 @@ CONFIG, RUN, SPLIT = "config.toml", "run.json", "split.npz"
 CHECKPOINT, MODEL = "checkpoint.npz", "model.npz"
 POSTERIOR, SCORES, FIGURES = "posterior.h5", "scores.json", "figures"
 OWN = (CONFIG, RUN, SPLIT, CHECKPOINT, MODEL, POSTERIOR, SCORES, "sample_mask.npz", "metrics.csv")
+# may change when a run is resumed: how long it lasts, and where the recording lies
+FREE = (
+    "data.path",
+    "training.max_epochs",
+    "training.patience",
+    "training.checkpoint_seconds",
+)
 OWN_FOLDERS = ("tensorboard", FIGURES)
 
 
@@ -51,8 +58,6 @@ def make_room(folder: Path, *, resume: bool, overwrite: bool) -> None:
         raise UsageError(
             f"{folder} already holds a run: --resume continues it, --overwrite replaces it"
         )
-    if resume:
-        check_checkpoint(folder)
     folder.mkdir(parents=True, exist_ok=True)
 
 
@@ -156,10 +161,41 @@ def open_run(folder: Path) -> tuple[Configuration, Prepared, Split]:
     return configuration, prepared, split
 
 
-def check_checkpoint(folder: Path) -> None:
-    """FileProblem if the checkpoint is damaged."""
-    if (folder / CHECKPOINT).exists():
-        _arrays(folder / CHECKPOINT, "fit --overwrite")
+def check_resumable(folder: Path, configuration: Configuration, split: Split, digest: str) -> None:
+    """Refuse to resume a run with other settings or data, before any of its files is replaced.
+
+    Raises
+    ------
+    FileProblem : if a file that the resumed run needs is damaged.
+    UsageError : naming what differs.
+    """
+    if not (folder / CHECKPOINT).exists():
+        return
+    _arrays(folder / CHECKPOINT, "fit --overwrite")
+    before, after = (dict(_flat(c.to_dict())) for c in (open_configuration(folder), configuration))
+    for name in sorted(before.keys() | after.keys()):
+        old, new = before.get(name), after.get(name)
+        if name not in FREE and old != new:
+            raise UsageError(
+                f"{folder} was fitted with {name} = {old!r}, not {new!r}; resume it with its own "
+                "settings, or name another folder"
+            )
+    same_split = all(
+        np.array_equal(getattr(open_split(folder)[0], part), getattr(split, part))
+        for part in ("train", "validation")
+    )
+    if not same_split or read_json(folder / RUN).get("data", {}).get("hash") != digest:
+        raise UsageError(
+            f"{configuration.data.path} has changed since {folder} was begun; name another folder"
+        )
+
+
+def _flat(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in values.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value
 
 
 def _arrays(path: Path, command: str) -> dict[str, np.ndarray]:
