@@ -1,5 +1,7 @@
 """`recurrent_scan` against plain `lax.scan` differentiated by JAX, in float64 to 1e-12."""
 
+from functools import cache
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -105,45 +107,55 @@ def test_every_gradient_is_that_of_a_plain_scan(compiled, reverse):
     assert all(np.abs(g).max() > 1e-3 for g in jax.tree.leaves(reference_gradients))
 
 
-UNUSED = {
-    "only the final state": lambda final, ys: jnp.sum(jnp.sin(final["h"])),
-    "only one carry": lambda final, ys: jnp.sum(jnp.sin(final["level"])),
-    "only one output": lambda final, ys: jnp.sum(jnp.sin(ys["out"])),
-    "one bin of one output": lambda final, ys: jnp.sum(ys["square"][3] ** 2),
-}
+@cache
+def reference_gradients():
+    """Of all outputs, each with its own share: one compiled program serves several tests."""
+
+    def loss(weights, biases, carry, real, counts, shares):
+        final, ys = plain_scan(step, weights, biases, carry, {**real, "counts": counts})
+        return shared(final, ys, shares)
+
+    return jax.jit(jax.grad(loss, argnums=(0, 1, 2, 3)))
 
 
-@pytest.mark.parametrize("summary", UNUSED.values(), ids=UNUSED)
-def test_unused_outputs_change_no_gradient(summary):
+def shared(final, ys, shares):
+    """Outputs by name; those without a share do not enter the sum at all."""
+    named = {f"final {k}": v for k, v in final.items()} | {f"each {k}": v for k, v in ys.items()}
+    return sum(shares[name] * jnp.sum(jnp.sin(v)) for name, v in named.items() if name in shares)
+
+
+NAMES = ["final h", "final level", "each out", "each h", "each square"]
+
+
+@pytest.mark.parametrize("used", [["final h"], ["each square"], ["final level", "each out"]])
+def test_unused_outputs_change_no_gradient(used):
     weights, biases, carry, xs = arguments(1)
-    given = (weights, biases, carry, *split_inputs(xs))
-    ours = jax.jit(value_and_gradients(recurrent_scan, summary))(*given)
-    assert_close(ours, jax.jit(value_and_gradients(plain_scan, summary))(*given))
+    real, counts = split_inputs(xs)
+
+    def loss(weights, biases, carry, real):
+        final, ys = recurrent_scan(step, weights, biases, carry, {**real, "counts": counts})
+        return shared(final, ys, dict.fromkeys(used, 1.0))
+
+    ours = jax.jit(jax.grad(loss, argnums=(0, 1, 2, 3)))(weights, biases, carry, real)
+    shares = {name: float(name in used) for name in NAMES}
+    assert_close(ours, reference_gradients()(weights, biases, carry, real, counts, shares))
 
 
-@pytest.mark.parametrize("wanted", [0, 1, 2])
+@pytest.mark.parametrize("wanted", [0, 1, 2, 3])
 def test_gradient_of_some_arguments_while_the_others_are_constants(wanted):
-    given = arguments(2)
+    weights, biases, carry, xs = arguments(2)
+    real, counts = split_inputs(xs)
+    shares = dict.fromkeys(NAMES, 1.0)
 
-    def gradient(scan):
-        def loss(value):
-            changed = [*given]
-            changed[wanted] = value
-            return everything(*scan(step, *changed))
+    def loss(value):
+        changed = [weights, biases, carry, real["scale"]]
+        changed[wanted] = value
+        inputs = {"values": real["values"], "scale": changed[3], "counts": counts}
+        return shared(*recurrent_scan(step, *changed[:3], inputs), shares)
 
-        return jax.jit(jax.grad(loss))(given[wanted])
-
-    assert_close(gradient(recurrent_scan), gradient(plain_scan))
-
-
-def test_gradient_of_one_input_stream_alone():
-    weights, biases, carry, xs = arguments(3)
-
-    def gradient(scan):
-        loss = lambda s: everything(*scan(step, weights, biases, carry, {**xs, "scale": s}))  # noqa: E731
-        return jax.jit(jax.grad(loss))(xs["scale"])
-
-    assert_close(gradient(recurrent_scan), gradient(plain_scan))
+    ours = jax.jit(jax.grad(loss))((weights, biases, carry, real["scale"])[wanted])
+    reference = reference_gradients()(weights, biases, carry, real, counts, shares)
+    assert_close(ours, reference[wanted]["scale"] if wanted == 3 else reference[wanted])
 
 
 @pytest.mark.parametrize("mapping", ["vmap", "map"])
@@ -152,13 +164,20 @@ def test_members_mapped_at_once_or_in_sequence(mapping):
     members = [arguments(seed) for seed in range(3)]
     flat = [(w, b, c, *split_inputs(x)) for w, b, c, x in members]
     stacked = jax.tree.map(lambda *leaves: np.stack(leaves), *flat)
-    one = value_and_gradients(recurrent_scan)
+    shares = dict.fromkeys(NAMES, 1.0)
+
+    def one(weights, biases, carry, real, counts):
+        def loss(weights, biases, carry, real):
+            xs = {**real, "counts": counts}
+            return shared(*recurrent_scan(step, weights, biases, carry, xs), shares)
+
+        return jax.grad(loss, argnums=(0, 1, 2, 3))(weights, biases, carry, real)
+
     if mapping == "vmap":
         ours = jax.jit(jax.vmap(one))(*stacked)
     else:
         ours = jax.jit(lambda s: lax.map(lambda a: one(*a), s))(stacked)
-    reference_of_one = jax.jit(value_and_gradients(plain_scan))
-    reference = [reference_of_one(*each) for each in flat]
+    reference = [reference_gradients()(*each, shares) for each in flat]
     assert_close(ours, jax.tree.map(lambda *leaves: np.stack(leaves), *reference))
 
 
