@@ -115,7 +115,7 @@ def draw(runs: dict[str, Fitted], limit: float, path: Any) -> None:
         seen = [(row["epoch"], row["r2"]) for row in rows if "r2" in row]
         column[1].plot(*zip(*seen, strict=True), color="black")
         column[1].axhline(0, color="0.7", linewidth=0.8)
-        column[1].set(xlabel="epoch", ylabel="R² of true rates", ylim=(-1.5, 1))
+        column[1].set(xlabel="epoch", ylabel="R² of true rates", ylim=(None, 1))
     save(figure, path)
     plt.close(figure)
 
