@@ -68,7 +68,12 @@ class Program:
         return jax.device_put(tree, NamedSharding(self.mesh, PartitionSpec()))
 
     def start(self, params: Any) -> TrainState:
-        """State before the first step."""
+        """State before the first step.
+
+        Weak types, as of ``jnp.full(3, 0.1)``, are made strong: they would not come back from the
+        first epoch, and the second would compile again.
+        """
+        params = jax.tree.map(lambda leaf: jnp.asarray(leaf, leaf.dtype), params)
         return self.place(TrainState(params, self.optimizer.init(params)))
 
 
