@@ -24,7 +24,7 @@ def test_linear_autoencoder_with_coordinated_dropout_halves_the_true_loss(tmp_pa
 
 def test_small_synthetic_network_beats_smoothing(tmp_path, capsys):
     """40 conditions, 25 epochs: coordinated dropout is already far above the best smoothing."""
-    rows, runs, limit = synthetic_rnn.run_network(1, seed=0, n_conditions=40, n_epochs=25)
+    rows, runs, _ = synthetic_rnn.run_network(1, seed=0, n_conditions=40, n_epochs=25)
     capsys.readouterr()
     with_dropout = rows[f"LFADS {synthetic_rnn.WITH}, best epoch, 50 samples"]
     assert with_dropout > rows["best smoothing, rescaled to the truth"] + 0.05

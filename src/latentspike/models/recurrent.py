@@ -201,8 +201,10 @@ def _scan_backward(step: Step, reverse: bool, residual: Any, gradient: Any) -> A
         taps = jax.tree.map(jnp.zeros_like, output)
         _, pull_back, inputs = jax.vjp(replay, state, x_part, taps, has_aux=True)
         d_state, d_x, d_taps = pull_back((d_state, jax.tree.unflatten(d_ys_tree, d_y)))
-        d_weights = {k: total + inputs[k].T @ d_taps[k] for k, total in d_weights.items()}
-        d_biases = {k: total + d_taps[k].sum(axis=0) for k, total in d_biases.items()}
+        # weights that the step does not use keep their gradient of zero
+        d_weights = d_weights | {k: d_weights[k] + v.T @ d_taps[k] for k, v in inputs.items()}
+        used = d_biases.keys() & inputs.keys()
+        d_biases = d_biases | {k: d_biases[k] + d_taps[k].sum(axis=0) for k in used}
         return (d_state, d_weights, d_biases), d_x
 
     zeros = jax.tree.map(jnp.zeros_like, (weights, biases))

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from latentspike import devices
+from latentspike.models.fitted import NAME as MODEL_FILE
 from latentspike.models.fitted import Fitted
 from latentspike.models.protocol import DataSpec, EstimatedModel, GradientModel
 from latentspike.models.registry import model_to_config
@@ -185,6 +186,9 @@ def data_hash(data: SpikeData) -> str:
 def _estimate(
     model: EstimatedModel, train: SpikeData, key_init: Any, key_run: Any, options: RunOptions
 ) -> Fitted:
+    folder = options.folder
+    if folder is not None and not options.resume and (Path(folder) / MODEL_FILE).exists():
+        raise FileExistsError(f"{folder} already holds a run; resume it, or name another folder")
     params = model.init(DataSpec.of(train), key=key_init)
     fitted = Fitted(model, model.estimate(params, train, key=key_run), [], {})
     if options.folder is not None:

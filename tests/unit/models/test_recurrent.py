@@ -205,3 +205,17 @@ def test_a_single_bin_and_a_step_without_outputs():
         return jax.jit(jax.grad(loss))(weights)
 
     assert_close(gradient(recurrent_scan), gradient(plain_scan))
+
+
+def test_a_weight_that_the_step_does_not_use_has_no_gradient():
+    def step(dense, state, x):
+        state = dense("used", x, state, activation="tanh")
+        return state, state
+
+    def total(weights):
+        biases = {"unused": jnp.zeros(3)}
+        return recurrent_scan(step, weights, biases, jnp.ones((2, 3)), jnp.ones((4, 2, 5)))[0].sum()
+
+    gradient = jax.grad(total)({"used": jnp.full((8, 3), 0.1), "unused": jnp.ones((2, 2))})
+    assert np.all(np.asarray(gradient["unused"]) == 0)
+    assert np.any(np.asarray(gradient["used"]) != 0)

@@ -2,12 +2,14 @@
 
 import jax
 import numpy as np
+import pytest
 
 from latentspike import SpikeData
 from latentspike.models import LFADS, Architecture
 from latentspike.training import RunOptions, TrainingSettings, epoch, fit
 
 
+@pytest.mark.filterwarnings("ignore::latentspike.training.CollapsedInputsWarning")
 def test_one_program_for_all_epochs_values_and_seeds():
     counts = np.random.default_rng(0).poisson(0.3, (24, 12, 6))
     sizes = {"generator_size": 8, "n_factors": 3, "ic_encoder_size": 6, "ic_size": 4}

@@ -9,11 +9,12 @@ import jax
 import numpy as np
 import pytest
 
+from latentspike import SpikeData
 from latentspike.files import load_arrays
 from latentspike.models.fitted import Fitted
 from latentspike.models.linear_autoencoder import LinearAutoencoder
 from latentspike.models.smoothing import GaussianSmoothing
-from latentspike.training import draw_sample_mask
+from latentspike.training import RunOptions, draw_sample_mask, fit
 from latentspike.training.fit import data_hash, seed_from
 from latentspike.training.sample_validation import load_sample_mask
 
@@ -254,3 +255,11 @@ def test_the_data_hash_sees_what_a_fit_depends_on(spikes):
     hashes = {data_hash(data) for data in [spikes, *others]}
     assert len(hashes) == 7
     assert data_hash(spikes.replace(t_start=1.0)) == data_hash(spikes)
+
+
+def test_a_closed_form_model_does_not_replace_a_run(tmp_path):
+    data = SpikeData(np.random.default_rng(0).poisson(0.5, (6, 10, 3)), 0.01)
+    options = RunOptions(folder=tmp_path, show=False)
+    fit(GaussianSmoothing(), data, options=options, key=jax.random.key(0))
+    with pytest.raises(FileExistsError, match="already holds a run"):
+        fit(GaussianSmoothing(), data, options=options, key=jax.random.key(0))
