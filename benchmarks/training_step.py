@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import resource
 import subprocess
 import sys
 import time
@@ -137,6 +138,8 @@ def main() -> None:
         _compiled(program).lower(state, trials, traced, jnp.asarray(0), jax.random.key(1)).compile()
     ).memory_analysis()
     print(f"temporary memory of the program: {analysis.temp_size_in_bytes / 2**20:.0f} MiB")
+    peak_memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
+    print(f"peak memory of this process: {peak_memory:.0f} MiB")
     if arguments.profile:
         with jax.profiler.trace(arguments.profile):
             jax.block_until_ready(one())

@@ -146,7 +146,7 @@ def _epoch(
 
     def step(state: TrainState, at: Any) -> tuple[TrainState, dict[str, jax.Array]]:
         number, positions, real = at
-        mine, weight = _my_share(program, positions, real, n_trials)
+        mine, weight = _my_share(program, positions, real)
         step_key = jax.random.fold_in(key_steps, number)
         keys = jax.vmap(lambda position: jax.random.fold_in(step_key, position))(mine)
         batch = training_batch(
@@ -177,15 +177,16 @@ def _layout(n_trials: int, batch_size: int, n_devices: int) -> tuple[np.ndarray,
 
 
 def _my_share(
-    program: Program, positions: jax.Array, n_real: jax.Array, n_trials: int
+    program: Program, positions: jax.Array, n_real: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
     """Part of a batch for one device, with the weight of each trial in the mean over the batch."""
-    size = positions.shape[0] // program.n_devices
-    weight = jnp.where(jnp.arange(positions.shape[0]) < n_real, 1.0 / jnp.maximum(n_real, 1), 0.0)
+    weight = jnp.where(jnp.arange(positions.shape[0]) < n_real, 1.0 / n_real, 0.0)
     if program.n_devices == 1:
         return positions, weight
+    size = positions.shape[0] // program.n_devices
     start = lax.axis_index(_AXIS) * size
-    return tuple(lax.dynamic_slice_in_dim(a, start, size) for a in (positions, weight))  # type: ignore[return-value]
+    mine = lax.dynamic_slice_in_dim(positions, start, size)
+    return mine, lax.dynamic_slice_in_dim(weight, start, size)
 
 
 def _over_devices(program: Program, tree: Any) -> Any:
@@ -226,21 +227,17 @@ def _measure(
     n_trials = trials.counts.shape[0]
     rows, n_real = _layout(n_trials, program.batch_size, program.n_devices)
 
-    def add(total: Any, at: Any) -> tuple[Any, None]:
+    def terms_of(at: Any) -> dict[str, jax.Array]:
         positions, real = at
-        mine, weight = _my_share(program, positions, real, n_trials)
+        mine, weight = _my_share(program, positions, real)
         batch = make_batch(trials, program.reading, mine, weight * real / n_trials)
-        _, terms = program.model.loss(params, batch, hyperparams, key=None)
-        return jax.tree.map(jnp.add, total, terms), None
-
-    def shapes(at: Any) -> Any:
-        positions, real = at
-        mine, weight = _my_share(program, positions, real, n_trials)
-        batch = make_batch(trials, program.reading, mine, weight)
         return program.model.loss(params, batch, hyperparams, key=None)[1]
 
+    def add(total: Any, at: Any) -> tuple[Any, None]:
+        return jax.tree.map(jnp.add, total, terms_of(at)), None
+
     at = (jnp.asarray(rows), jnp.asarray(n_real))
-    spec = jax.eval_shape(shapes, jax.tree.map(lambda a: a[0], at))
+    spec = jax.eval_shape(terms_of, jax.tree.map(lambda a: a[0], at))
     zeros = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), spec)
     total, _ = lax.scan(add, zeros, at)
     return _over_devices(program, total)
