@@ -106,7 +106,10 @@ def population_call(n_members: int):
     )
     options = {"xla_cpu_multi_thread_eigen": False} if n_devices > 1 else {}
     compiled = jax.jit(run, compiler_options=options)
-    states = jax.tree.map(lambda a: jnp.stack([a] * n_members), state)
+    states = jax.tree.map(lambda a: np.stack([a] * n_members), jax.device_get(state))
+    sharded = jax.sharding.NamedSharding(mesh, member)
+    states, traced, keys = jax.device_put((states, traced, keys), sharded)
+    trials = jax.device_put(jax.device_get(trials), jax.sharding.NamedSharding(mesh, shared))
     return lambda: compiled(states, traced, keys, trials)
 
 
