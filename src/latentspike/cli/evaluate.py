@@ -28,9 +28,9 @@ OWN_SPIKES_NOTE = (
 class Evaluate(Common):
     """Score the inference on the validation trials, beside Gaussian smoothing of the same spikes.
 
-    The smoothing's width is the one that makes the training trials most likely; scores at the
-    width of the paper, 60 ms, and those of the true rates, where they are known, stand below
-    the table. Writes RUN/scores.json.
+    The smoothing's width is chosen on the training trials, by held-out neurons if there are any.
+    Scores at the width of the paper, 60 ms, and those of the true rates, where they are known,
+    stand below the table. Writes RUN/scores.json.
     """
 
     run: RunFolder

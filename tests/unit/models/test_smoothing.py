@@ -136,6 +136,24 @@ def test_leaving_the_own_bin_out_stops_the_narrowest_kernel_from_winning():
     assert scores == sorted(scores)
 
 
+def test_with_heldout_neurons_the_width_is_the_best_for_them_in_new_trials():
+    data = linear_factors(
+        n_conditions=30, n_trials_per_condition=6, max_frequency=4.0, mean_rate=30, seed=1
+    )
+    data = data.replace(heldout=np.arange(data.n_neurons) % 4 == 0)
+    train, test = data.select_trials(slice(0, 120)), data.select_trials(slice(120, None))
+    widths = (0.01, 0.03, 0.06, 0.12, 0.25, 1.0)
+
+    def bits(width):
+        model = GaussianSmoothing(width=width)
+        return float(co_smoothing_bits(test, model.infer(_fit(model, train), test)))
+
+    scores = [bits(width) for width in widths]
+    chosen = widths.index(choose_width(train, widths))
+    assert scores[chosen] > 0.9 * max(scores) > 0
+    assert scores[chosen] > scores[-1] + 0.02
+
+
 def test_choose_width_needs_widths_and_counts():
     with pytest.raises(ValueError, match="at least one"):
         choose_width(_data(), ())
