@@ -24,7 +24,7 @@ from latentspike.training.epoch import EpochResult, Program, on_one_device, trai
 from latentspike.training.progress import Progress
 from latentspike.training.report import Reporter
 from latentspike.training.sample_validation import save_sample_mask
-from latentspike.training.settings import TrainingSettings
+from latentspike.training.settings import Selection, TrainingSettings
 from latentspike.training.trials import Constants, Trials
 
 Monitor = Callable[[Any, int], dict[str, float]]
@@ -169,8 +169,6 @@ def _figures(run: Run, result: EpochResult) -> tuple[dict[str, float], float]:
         "valid_objective": float(result.validation["loss"]) + valid_constant.all_entries,
         **{name: value for name, value in mean.items() if name != "recon_graded"},
     }
-    score = row["valid_loss"]
-    select = run.settings.select
     reading = run.program.reading
     n_bins, n_neurons = run.trials[0].counts.shape[1:]
     if not reading.mask(n_bins, n_neurons).all():
@@ -179,19 +177,19 @@ def _figures(run: Run, result: EpochResult) -> tuple[dict[str, float], float]:
         total = float(result.samples["recon"]) + train_constant.sample_entries
         n_trials = run.trials[0].counts.shape[0]
         row["sample_loss"] = total * n_trials / max(1, train_constant.n_sample_entries)
+    return row, row[_selection_column(run.settings.select, row)]
+
+
+def _selection_column(select: Selection, row: dict[str, float]) -> str:
+    """The most trustworthy loss that the run has, or the one that was asked for."""
     if select == "auto":
-        select = "heldout" if "valid_heldout" in row else "validation"
-        if select == "validation" and "sample_loss" in row:
-            select = "sample_validation"
-    column = {
-        "validation": "valid_loss",
-        "heldout": "valid_heldout",
-        "sample_validation": "sample_loss",
-    }[select]
+        trusted = ("valid_heldout", "sample_loss", "valid_loss")
+        return next(column for column in trusted if column in row)
+    columns = {"heldout": "valid_heldout", "sample_validation": "sample_loss"}
+    column = columns.get(select, "valid_loss")
     if column not in row:
         raise ValueError(f"select = {select!r}, but this run has no {select} loss")
-    score = row[column]
-    return row, score
+    return column
 
 
 def _save(run: Run, checkpoint: Checkpoint, reporter: Reporter) -> None:
