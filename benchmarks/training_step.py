@@ -24,7 +24,7 @@ from flops import training_step_flops
 from latentspike import SpikeData
 from latentspike.models.lfads import LFADS, Architecture
 from latentspike.models.protocol import DataSpec
-from latentspike.training.epoch import Program, _compiled, _epoch, train_epoch
+from latentspike.training.epoch import Program, _compiled, one_epoch, train_epoch
 from latentspike.training.fit import RunOptions  # noqa: F401  (asks for one device per core)
 from latentspike.training.trials import Reading, put_trials
 
@@ -91,7 +91,7 @@ def population_call(n_members: int):
 
     def members(states, hyperparams, keys, trials):
         def one(member):
-            return _epoch(program, member[0], trials, member[1], jnp.asarray(0), member[2])
+            return one_epoch(program, member[0], trials, member[1], jnp.asarray(0), member[2])
 
         return jax.lax.map(one, (states, hyperparams, keys))
 

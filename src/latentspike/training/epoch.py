@@ -120,7 +120,7 @@ _programs: dict[Program, Callable[..., Any]] = {}
 def _compiled(program: Program) -> Callable[..., Any]:
     """Jitted epoch of a program, made once per process."""
     if program not in _programs:
-        run = partial(_epoch, program)
+        run = partial(one_epoch, program)
         if program.n_devices > 1:
             whole = PartitionSpec()
             run = jax.shard_map(
@@ -130,7 +130,7 @@ def _compiled(program: Program) -> Callable[..., Any]:
     return _programs[program]
 
 
-def _epoch(
+def one_epoch(
     program: Program,
     state: TrainState,
     trials: tuple[Trials, Trials],
@@ -138,6 +138,7 @@ def _epoch(
     epoch: jax.Array,
     key: jax.Array,
 ) -> tuple[TrainState, EpochResult]:
+    """`train_epoch` as a pure function, for compiled programs that map it over many models."""
     train, validation = trials
     key_order, key_steps = jax.random.split(jax.random.fold_in(key, epoch))
     n_trials = train.counts.shape[0]

@@ -18,15 +18,10 @@ from latentspike.models.fitted import Fitted
 from latentspike.models.protocol import DataSpec, EstimatedModel, GradientModel
 from latentspike.models.registry import model_to_config
 from latentspike.spikes import SpikeData, Split, split_trials
-from latentspike.training.epoch import Program
 from latentspike.training.loop import Monitor, Run, run_epochs
 from latentspike.training.sample_validation import draw_sample_mask
-from latentspike.training.settings import (
-    TRAINING_HYPERPARAMS,
-    TrainingSettings,
-    check_hyperparams,
-)
-from latentspike.training.trials import Constants, Reading, put_trials
+from latentspike.training.settings import TrainingSettings, check_hyperparams
+from latentspike.training.task import Task
 
 devices.prepare()
 
@@ -114,33 +109,22 @@ def fit(
             name = type(model).__name__
             raise ValueError(f"{name} is not learned by gradient: it has no hyperparameters")
         return _estimate(model, train, key_init, key_run, options)
-    known = TRAINING_HYPERPARAMS | model.default_hyperparams()
-    values = check_hyperparams(hyperparams or {}, known)
-    params = model.init(DataSpec.of(train), key=key_init)
     mask = None
     if settings.sample_validation > 0:
         mask = draw_sample_mask(train, settings.sample_validation, seed=seed_from(key_mask))
-    program = Program(
-        model=model,
-        reading=Reading.of(data, settings.sample_validation),
-        batch_size=settings.batch_size,
-        clip_norm=settings.clip_norm,
-        n_devices=_n_devices(options, settings, train.n_trials),
-    )
+    task = Task(model, train, validation, settings, mask)
+    values = check_hyperparams(hyperparams or {}, task.known_hyperparams)
+    program = task.program(_n_devices(options, settings, train.n_trials))
     run = Run(
+        task=task,
         program=program,
-        trials=program.place((put_trials(train, mask), put_trials(validation))),
-        constants=(
-            Constants.of(train, mask, model.observation),
-            Constants.of(validation, None, model.observation),
-        ),
+        trials=program.place(task.trials()),
         hyperparams=values,
-        settings=settings,
         key=key_run,
         folder=None if options.folder is None else Path(options.folder),
-        identity=_identity(model, data, split, values, settings, key, mask),
-        sample_mask=mask,
+        identity=identity(task, data, split, key) | {"hyperparams": values},
     )
+    params = model.init(DataSpec.of(train), key=key_init)
     return run_epochs(
         run, params, resume=options.resume, show=options.show, monitor=options.monitor
     )
@@ -208,25 +192,16 @@ def _n_devices(options: RunOptions, settings: TrainingSettings, n_trials: int) -
     return max(1, min(wanted, min(settings.batch_size, n_trials) // 8))
 
 
-def _identity(
-    model: Any,
-    data: SpikeData,
-    split: Split,
-    hyperparams: dict[str, float],
-    settings: TrainingSettings,
-    key: jax.Array,
-    mask: np.ndarray | None,
-) -> dict[str, Any]:
+def identity(task: Task, data: SpikeData, split: Split, key: jax.Array) -> dict[str, Any]:
     """What must be equal for a run to be resumed; limits on its length may change."""
     free = ("max_epochs", "patience", "checkpoint_seconds")
-    chosen = {k: v for k, v in dataclasses.asdict(settings).items() if k not in free}
+    chosen = {k: v for k, v in dataclasses.asdict(task.settings).items() if k not in free}
     trials = hashlib.sha256(np.concatenate([split.train, [-1], split.validation]).tobytes())
-    bits = None if mask is None else np.packbits(mask).tobytes()
+    bits = None if task.sample_mask is None else np.packbits(task.sample_mask).tobytes()
     return {
-        "model": model_to_config(model),
+        "model": model_to_config(task.model),
         "data": data_hash(data),
         "split": trials.hexdigest(),
-        "hyperparams": hyperparams,
         "settings": chosen,
         "key": np.asarray(jax.random.key_data(key)).tolist(),
         "float": str(jnp.zeros(()).dtype),

@@ -11,7 +11,6 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from latentspike.models.fitted import Fitted
 from latentspike.training.checkpoint import (
@@ -20,12 +19,14 @@ from latentspike.training.checkpoint import (
     load_checkpoint,
     save_checkpoint,
 )
-from latentspike.training.epoch import EpochResult, Program, on_one_device, train_epoch
+from latentspike.training.epoch import Program, on_one_device, train_epoch
+from latentspike.training.figures import figures, not_finite
 from latentspike.training.progress import Progress
 from latentspike.training.report import Reporter
 from latentspike.training.sample_validation import save_sample_mask
-from latentspike.training.settings import Selection, TrainingSettings
-from latentspike.training.trials import Constants, Trials
+from latentspike.training.settings import TrainingSettings
+from latentspike.training.task import Task
+from latentspike.training.trials import Trials
 
 Monitor = Callable[[Any, int], dict[str, float]]
 
@@ -44,26 +45,27 @@ class Run:
 
     Parameters
     ----------
+    task : what is learned
     program : what is compiled
-    trials : training and validation trials on the device
-    constants : of both
+    trials : training and validation trials on the devices
     hyperparams : scalars
-    settings : of the run
     key : PRNG key
     folder : of the run, or None
     identity : what must be equal to resume
-    sample_mask : entries held out by sample validation, kept in the folder
     """
 
+    task: Task
     program: Program
     trials: tuple[Trials, Trials]
-    constants: tuple[Constants, Constants]
     hyperparams: dict[str, float]
-    settings: TrainingSettings
     key: jax.Array
     folder: Path | None
     identity: dict[str, Any]
-    sample_mask: np.ndarray | None = None
+
+    @property
+    def settings(self) -> TrainingSettings:
+        """Settings of the task."""
+        return self.task.settings
 
 
 def run_epochs(
@@ -71,8 +73,8 @@ def run_epochs(
 ) -> Fitted:
     """Train until the schedule stops; returns the best parameters by the selection loss."""
     checkpoint = _begin(run, params, resume)
-    if run.folder is not None and run.sample_mask is not None:
-        save_sample_mask(run.folder, run.sample_mask)  # only now: the folder is this run's
+    if run.folder is not None and run.task.sample_mask is not None:
+        save_sample_mask(run.folder, run.task.sample_mask)  # only now: the folder is this run's
     reporter = Reporter(run.folder, run.settings.max_epochs, show=show)
     saved_at = time.monotonic()
     try:
@@ -124,8 +126,12 @@ def _advance(
         run.program, state, run.trials, traced, jnp.asarray(epoch), key=run.key
     )
     result = jax.device_get(result)
-    _guard(result, epoch)
-    row, score = _figures(run, result)
+    if (problem := not_finite(result, epoch)) is not None:
+        raise NonFiniteLossError(
+            f"{problem}; the last good checkpoint is kept. "
+            "Lower the learning rate or clip_norm, or look for extreme values in the data"
+        )
+    row, score = figures(run.task, result)
     row["learning_rate"] = values["learning_rate"]
     row["ramp"] = ramp
     if monitor is not None:
@@ -136,60 +142,6 @@ def _advance(
     is_best = progress.record(row, score, run.settings, run.hyperparams["learning_rate"])
     reporter.epoch(progress.history[-1])
     return Checkpoint(new_state, new_state.params if is_best else best_params, progress)
-
-
-def _guard(result: EpochResult, epoch: int) -> None:
-    terms = {name: np.asarray(value) for name, value in result.steps.items()}
-    bad = ~(np.isfinite(terms["loss"]) & np.isfinite(terms["gradient_norm"]))
-    where, step = "training", 0
-    if bad.any():
-        step = int(np.flatnonzero(bad)[0])
-        culprits = [n for n, v in terms.items() if n != "loss" and not np.isfinite(v[step])]
-    else:
-        where = "validation"
-        culprits = [n for n, v in result.validation.items() if not np.isfinite(v)]
-    if culprits or bad.any():
-        term = ", ".join(culprits) or "loss"
-        at = f"epoch {epoch + 1}" + (f", step {step + 1}" if where == "training" else "")
-        raise NonFiniteLossError(
-            f"{where} {term} is not finite in {at}; the last good checkpoint is kept. "
-            "Lower the learning rate or clip_norm, or look for extreme values in the data"
-        )
-
-
-def _figures(run: Run, result: EpochResult) -> tuple[dict[str, float], float]:
-    """Row of the history, in nats per trial, and the loss to select by."""
-    train_constant, valid_constant = run.constants
-    share = np.asarray(result.n_trials) / np.sum(result.n_trials)
-    mean = {n: float(np.sum(share * np.asarray(v))) for n, v in result.steps.items()}
-    row = {
-        "train_loss": mean.pop("loss") + train_constant.all_entries,
-        "train_recon": mean.pop("recon") + train_constant.all_entries,
-        "valid_loss": float(result.validation["recon"]) + valid_constant.all_entries,
-        "valid_objective": float(result.validation["loss"]) + valid_constant.all_entries,
-        **{name: value for name, value in mean.items() if name != "recon_graded"},
-    }
-    reading = run.program.reading
-    n_bins, n_neurons = run.trials[0].counts.shape[1:]
-    if not reading.mask(n_bins, n_neurons).all():
-        row["valid_heldout"] = float(result.validation["recon_graded"]) + valid_constant.never_read
-    if result.samples:
-        total = float(result.samples["recon"]) + train_constant.sample_entries
-        n_trials = run.trials[0].counts.shape[0]
-        row["sample_loss"] = total * n_trials / max(1, train_constant.n_sample_entries)
-    return row, row[_selection_column(run.settings.select, row)]
-
-
-def _selection_column(select: Selection, row: dict[str, float]) -> str:
-    """The most trustworthy loss that the run has, or the one that was asked for."""
-    if select == "auto":
-        trusted = ("valid_heldout", "sample_loss", "valid_loss")
-        return next(column for column in trusted if column in row)
-    columns = {"heldout": "valid_heldout", "sample_validation": "sample_loss"}
-    column = columns.get(select, "valid_loss")
-    if column not in row:
-        raise ValueError(f"select = {select!r}, but this run has no {select} loss")
-    return column
 
 
 def _save(run: Run, checkpoint: Checkpoint, reporter: Reporter) -> None:
