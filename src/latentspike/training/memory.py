@@ -78,6 +78,17 @@ def estimate_memory(
     return MemoryEstimate(data_bytes, parameter_bytes, step_bytes, total)
 
 
+def estimate_trials_bytes(data: SpikeData, settings: TrainingSettings) -> int:
+    """Bytes of a recording and its masks on one device."""
+    return _data_bytes(data, settings)
+
+
+def estimate_step_bytes(model: GradientModel, data: SpikeData, settings: TrainingSettings) -> int:
+    """Bytes of the activations and gradients of one step of one model on one device."""
+    params = jax.eval_shape(partial(model.init, DataSpec.of(data)), key=jax.random.key(0))
+    return _step_bytes(model, params, data, _trials_per_step(data, settings, 1))
+
+
 def _data_bytes(data: SpikeData, settings: TrainingSettings) -> int:
     # as `put_trials` stores it
     item = jnp.zeros(()).dtype.itemsize
