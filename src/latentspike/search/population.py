@@ -37,8 +37,7 @@ class Population:
 
     def __init__(self, program: Program, layout: Layout, trials: tuple[Trials, Trials]) -> None:
         self.layout = layout
-        self._program = program
-        self._mesh = self._make_mesh()
+        self._mesh = _mesh(program, layout)
         self._trials = jax.device_put(trials, NamedSharding(self._mesh, PartitionSpec()))
         self._epoch = _compiled(program, layout)
 
@@ -76,17 +75,17 @@ class Population:
         best = _take(weights.state.params, weights.best, self.place(is_best))
         return Weights(weights.state, best)
 
-    def _make_mesh(self) -> jax.sharding.Mesh:
-        if self.layout.share == "trials":
-            return self._program.mesh
-        devices = np.array(jax.local_devices()[: self.layout.n_devices])
-        return jax.sharding.Mesh(devices, (_MEMBERS,))
-
 
 @jax.jit
 def _take(new: Any, old: Any, chosen: jax.Array) -> Any:
     pick = lambda a, b: jnp.where(chosen.reshape(-1, *[1] * (a.ndim - 1)), a, b)  # noqa: E731
     return jax.tree.map(pick, new, old)
+
+
+def _mesh(program: Program, layout: Layout) -> jax.sharding.Mesh:
+    if layout.share == "trials":
+        return program.mesh
+    return jax.sharding.Mesh(np.array(jax.local_devices()[: layout.n_devices]), (_MEMBERS,))
 
 
 def _member_axis(layout: Layout) -> PartitionSpec:
@@ -101,9 +100,7 @@ def _compiled(program: Program, layout: Layout) -> Callable[..., Any]:
     if (program, layout) not in _programs:
         axis = _member_axis(layout)
         whole = PartitionSpec()
-        mesh = program.mesh
-        if layout.share == "members":
-            mesh = jax.sharding.Mesh(np.array(jax.local_devices()[: layout.n_devices]), (_MEMBERS,))
+        mesh = _mesh(program, layout)
         run = jax.shard_map(
             partial(_block, program, layout.kind),
             mesh=mesh,
@@ -113,7 +110,11 @@ def _compiled(program: Program, layout: Layout) -> Callable[..., Any]:
         )
         # the same arithmetic whatever the number of devices: products never share threads
         options = compiler_options(2)
-        _programs[program, layout] = jax.jit(run, donate_argnums=0, compiler_options=options)
+        # named, or one device's results would come back as another kind and compile again
+        back = NamedSharding(mesh, axis)
+        _programs[program, layout] = jax.jit(
+            run, donate_argnums=0, out_shardings=back, compiler_options=options
+        )
     return _programs[program, layout]
 
 

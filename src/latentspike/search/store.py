@@ -64,7 +64,7 @@ class Store:
         return Weights(*parts)
 
     def forget_all_but(self, generation: int) -> None:
-        """Delete the weights of other generations: older ones, and ones that were never committed."""
+        """Delete the weights of other generations, and those that were never committed."""
         if not self.folder.is_dir():
             return
         for folder in self.folder.iterdir():
