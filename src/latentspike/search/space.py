@@ -13,8 +13,7 @@ from latentspike.models.lfads import LFADS
 from latentspike.models.protocol import GradientModel
 from latentspike.training.settings import TRAINING_HYPERPARAMS, check_hyperparams
 
-# how far a perturbation reaches where a range does not say
-LOG_PERTURBATION, LINEAR_PERTURBATION = 0.8, 0.1
+USUAL_PERTURBATION = {"log": 0.8, "linear": 0.1}
 # hyperparameters end up in single precision, where anything larger is infinite
 LARGEST = float(np.finfo(np.float32).max)
 
@@ -77,11 +76,8 @@ class Range:
     @property
     def reach(self) -> float:
         """Longest step of a perturbation, on the range's scale."""
-        if self.scale == "log":
-            given = LOG_PERTURBATION if self.perturbation is None else self.perturbation
-            return math.log1p(given)
-        given = LINEAR_PERTURBATION if self.perturbation is None else self.perturbation
-        return given * (self.high - self.low)
+        p = USUAL_PERTURBATION[self.scale] if self.perturbation is None else self.perturbation
+        return math.log1p(p) if self.scale == "log" else p * (self.high - self.low)
 
     def sample(self, u: float) -> float:
         """Quantile ``u`` in [0, 1] of the uniform distribution on the scale; ignores ``start``."""
@@ -141,16 +137,15 @@ class Space:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "ranges", dict(self.ranges))
-        fixed = {
-            name: _number(value, f"hyperparameter {name}") for name, value in self.fixed.items()
-        }
+        fixed = {name: _number(v, f"hyperparameter {name}") for name, v in self.fixed.items()}
         object.__setattr__(self, "fixed", fixed)
         if both := sorted(set(self.ranges) & set(fixed)):
-            raise ValueError(
-                f"hyperparameter {both[0]} has a range and the fixed value {fixed[both[0]]}"
-            )
-        for values in (_bounds(self.ranges, "low"), _bounds(self.ranges, "high"), fixed):
-            check_hyperparams(values, values)
+            name = both[0]
+            raise ValueError(f"hyperparameter {name} has a range and a fixed value {fixed[name]}")
+        check_hyperparams(fixed, fixed)
+        for bound in ("low", "high"):
+            ends = {name: getattr(found, bound) for name, found in self.ranges.items()}
+            check_hyperparams(ends, ends)
 
     @classmethod
     def table_1(cls) -> Space:
@@ -221,9 +216,8 @@ class Space:
     def check(self, known: Mapping[str, float]) -> None:
         """Raise unless every name is among the known hyperparameters of a model."""
         if unknown := sorted(set(self.names) - set(known)):
-            raise ValueError(
-                f"unknown hyperparameter {unknown[0]!r}; known: {', '.join(sorted(known))}"
-            )
+            names = ", ".join(sorted(known))
+            raise ValueError(f"unknown hyperparameter {unknown[0]!r}; known: {names}")
 
     def place(self, quantiles: Sequence[float] | np.ndarray) -> dict[str, float]:
         """Hyperparameters of a new member, from one quantile for each name in `drawn`."""
@@ -253,10 +247,8 @@ class Space:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values by name, as `updated` takes them; for TOML and JSON."""
-        tables = {
-            name: {k: v for k, v in asdict(found).items() if v is not None}
-            for name, found in self.ranges.items()
-        }
+        given = {name: asdict(found).items() for name, found in self.ranges.items()}
+        tables = {name: {k: v for k, v in items if v is not None} for name, items in given.items()}
         return tables | self.fixed
 
     @classmethod
@@ -268,10 +260,7 @@ class Space:
 def _table_1() -> dict[str, Range]:
     l2, kl = Range(5, 5e4, "log", perturbation=0.8), Range(0.05, 5, "log", perturbation=0.8)
     return {
-        "l2_gen": l2,
-        "l2_con": l2,
-        "kl_ic": kl,
-        "kl_co": kl,
+        **{"l2_gen": l2, "l2_con": l2, "kl_ic": kl, "kl_co": kl},
         "dropout": Range(0, 0.7, "linear", perturbation=0.1),
         "keep_ratio": Range(0.3, 0.99, "linear", start=0.5, perturbation=0.1),
         "learning_rate": Range(1e-5, 0.02, "log", start=0.01, perturbation=0.5),
@@ -279,24 +268,17 @@ def _table_1() -> dict[str, Range]:
 
 
 def _number(value: Any, what: str) -> float:
-    plain = isinstance(value, int | float | np.integer | np.floating) and not isinstance(
-        value, bool
-    )
-    if not plain or not -LARGEST <= value <= LARGEST:
+    is_number = isinstance(value, int | float | np.integer | np.floating)
+    if isinstance(value, bool) or not is_number or not -LARGEST <= value <= LARGEST:
         raise ValueError(f"{what} must be a finite number, got {value!r}")
     return float(value)
-
-
-def _bounds(ranges: Mapping[str, Range], which: str) -> dict[str, float]:
-    return {name: getattr(found, which) for name, found in ranges.items()}
 
 
 def _changed(present: Range | None, change: Mapping[str, Any]) -> Range:
     known = [item.name for item in fields(Range)]
     if unknown := sorted(set(change) - set(known)):
-        raise ValueError(
-            f"unknown field {unknown[0]!r} = {change[unknown[0]]!r}; known: {', '.join(known)}"
-        )
+        name = unknown[0]
+        raise ValueError(f"unknown field {name} = {change[name]!r}; known: {', '.join(known)}")
     values = {} if present is None else asdict(present)
     if change.get("scale", values.get("scale")) != values.get("scale"):
         values.pop("perturbation", None)  # a factor means nothing on the other scale
