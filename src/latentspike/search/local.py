@@ -32,8 +32,8 @@ class _Member:
     slot: int
     progress: Progress
     best: Best | None
+    failed: str | None
     score: float = float("nan")
-    failed: str | None = None
 
     @property
     def is_active(self) -> bool:
@@ -42,7 +42,10 @@ class _Member:
     def outcome(self) -> Outcome:
         rows = self.progress.history
         self.progress.history = []
-        return Outcome(self.order.member, self.progress, rows, self.score, self.best, self.failed)
+        score = self.score
+        if not rows and self.failed is None and self.progress.smoothed is not None:
+            score = self.progress.smoothed
+        return Outcome(self.order.member, self.progress, rows, score, self.best, self.failed)
 
 
 class LocalExecutor:
@@ -172,7 +175,7 @@ class LocalExecutor:
     ) -> list[Outcome]:
         slots = self.layout.slots(len(orders))
         members = [
-            _Member(order, int(slot), order.progress.copy(), order.best)
+            _Member(order, int(slot), order.progress.copy(), order.best, order.failed)
             for order, slot in zip(orders, slots, strict=True)
         ]
         if not any(m.is_active for m in members):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import dataclasses
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from latentspike.training.progress import Progress
@@ -31,8 +32,8 @@ class Best:
     hyperparams: dict[str, float]
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-able copy."""
-        return {"score": self.score, "epoch": self.epoch, "hyperparams": dict(self.hyperparams)}
+        """JSON-able copy; ``Best(**document)`` is its inverse."""
+        return dataclasses.asdict(self)
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,7 @@ class Order:
     hyperparams : every scalar of training and model
     progress : of the ancestor: patience, decay, smoothed loss; without its history
     best : of this place, or None before the first epoch
+    failed : why it failed in an earlier generation and does not train any more, or None
     """
 
     member: int
@@ -53,6 +55,7 @@ class Order:
     hyperparams: dict[str, float]
     progress: Progress
     best: Best | None = None
+    failed: str | None = None
 
 
 @dataclass(frozen=True)
@@ -64,14 +67,15 @@ class Outcome:
     member : its number
     progress : after the generation, without history
     rows : one row of figures per epoch of this generation
-    score : selection loss of the last epoch; NaN if the member failed
+    score : selection loss of the last epoch (smoothed, where no epoch was trained because the
+        member had stopped); NaN if it failed
     best : of this place
     failed : why a loss was not finite, or None
     """
 
     member: int
     progress: Progress
-    rows: list[dict[str, float]] = field(default_factory=list)
-    score: float = float("nan")
+    rows: list[dict[str, float]]
+    score: float
     best: Best | None = None
     failed: str | None = None

@@ -98,23 +98,15 @@ def fit(
     settings = settings or TrainingSettings()
     options = options or RunOptions()
     check_fittable(model, data)
-    key_split, key_init, key_run, key_mask = jax.random.split(key, 4)
-    if split is None:
-        split = split_trials(
-            data, validation_fraction=settings.validation_fraction, seed=seed_from(key_split)
-        )
-    train, validation = data.select_trials(split.train), data.select_trials(split.validation)
     if not isinstance(model, GradientModel):
         if hyperparams:
             name = type(model).__name__
             raise ValueError(f"{name} is not learned by gradient: it has no hyperparameters")
-        return _estimate(model, train, key_init, key_run, options)
-    mask = None
-    if settings.sample_validation > 0:
-        mask = draw_sample_mask(train, settings.sample_validation, seed=seed_from(key_mask))
-    task = Task(model, train, validation, settings, mask)
+        return _estimate(model, data, split, settings, options, key)
+    task, split = make_task(model, data, split, settings, key=key)
+    _, key_init, key_run, _ = jax.random.split(key, 4)
     values = check_hyperparams(hyperparams or {}, task.known_hyperparams)
-    program = task.program(_n_devices(options, settings, train.n_trials))
+    program = task.program(_n_devices(options, settings, task.train.n_trials))
     run = Run(
         task=task,
         program=program,
@@ -124,10 +116,46 @@ def fit(
         folder=None if options.folder is None else Path(options.folder),
         identity=identity(task, data, split, key) | {"hyperparams": values},
     )
-    params = model.init(DataSpec.of(train), key=key_init)
+    params = model.init(DataSpec.of(task.train), key=key_init)
     return run_epochs(
         run, params, resume=options.resume, show=options.show, monitor=options.monitor
     )
+
+
+def make_task(
+    model: GradientModel,
+    data: SpikeData,
+    split: Split | None,
+    settings: TrainingSettings,
+    *,
+    key: jax.Array,
+) -> tuple[Task, Split]:
+    """What a model learns from a recording: trials and masks, drawn from the key where not given.
+
+    Parameters
+    ----------
+    model : to train
+    data : recording
+    split : training and validation trials, or None
+    settings : of training
+    key : of the fit or the search
+    """
+    split = _choose_split(data, split, settings, key)
+    train, validation = split.select(data)
+    mask = None
+    if settings.sample_validation > 0:
+        seed = seed_from(jax.random.split(key, 4)[3])
+        mask = draw_sample_mask(train, settings.sample_validation, seed=seed)
+    return Task(model, train, validation, settings, mask), split
+
+
+def _choose_split(
+    data: SpikeData, split: Split | None, settings: TrainingSettings, key: jax.Array
+) -> Split:
+    if split is not None:
+        return split
+    seed = seed_from(jax.random.split(key, 4)[0])
+    return split_trials(data, validation_fraction=settings.validation_fraction, seed=seed)
 
 
 def check_fittable(model: Any, data: SpikeData) -> None:
@@ -168,11 +196,18 @@ def data_hash(data: SpikeData) -> str:
 
 
 def _estimate(
-    model: EstimatedModel, train: SpikeData, key_init: Any, key_run: Any, options: RunOptions
+    model: EstimatedModel,
+    data: SpikeData,
+    split: Split | None,
+    settings: TrainingSettings,
+    options: RunOptions,
+    key: jax.Array,
 ) -> Fitted:
     folder = options.folder
     if folder is not None and not options.resume and (Path(folder) / MODEL_FILE).exists():
         raise FileExistsError(f"{folder} already holds a run; resume it, or name another folder")
+    train = data.select_trials(_choose_split(data, split, settings, key).train)
+    _, key_init, key_run, _ = jax.random.split(key, 4)
     params = model.init(DataSpec.of(train), key=key_init)
     fitted = Fitted(model, model.estimate(params, train, key=key_run), [], {})
     if options.folder is not None:

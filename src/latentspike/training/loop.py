@@ -164,13 +164,14 @@ def _finish(run: Run, checkpoint: Checkpoint) -> Fitted:
     fitted = Fitted(
         run.program.model, on_one_device(checkpoint.best_params), list(progress.history), about
     )
-    _warn_if_collapsed(fitted)
+    warn_if_collapsed(fitted)
     if run.folder is not None:
         fitted.save(run.folder)
     return fitted
 
 
-def _warn_if_collapsed(fitted: Fitted) -> None:
+def warn_if_collapsed(fitted: Fitted) -> None:
+    """Warn if the inferred inputs fell back to their prior."""
     last = fitted.history[-1] if fitted.history else {}
     if last.get("input_variance", 1.0) < 0.01 and last.get("input_posterior_variance", 0) > 0.05:
         keep = fitted.about["hyperparams"].get("keep_ratio", 1.0)

@@ -11,7 +11,7 @@ from latentspike.models.fitted import Fitted
 from latentspike.models.lfads.network import run_network
 from latentspike.models.linear_autoencoder import LinearAutoencoder
 from latentspike.training import CollapsedInputsWarning, NonFiniteLossError, loop
-from latentspike.training.loop import _warn_if_collapsed
+from latentspike.training.loop import warn_if_collapsed
 from latentspike.training.report import Reporter
 from latentspike.training.sample_validation import load_sample_mask
 
@@ -206,9 +206,9 @@ def of_history(lfads, row, keep=0.7):
 
 def test_collapsed_inputs_are_worth_a_warning_with_the_effective_weight(lfads):
     with pytest.warns(CollapsedInputsWarning, match=r"keep_ratio 0.7 its effective weight is 1.7"):
-        _warn_if_collapsed(of_history(lfads, COLLAPSED))
+        warn_if_collapsed(of_history(lfads, COLLAPSED))
     with pytest.warns(CollapsedInputsWarning, match="lower kl_co.$"):
-        _warn_if_collapsed(of_history(lfads, COLLAPSED, keep=1.0))
+        warn_if_collapsed(of_history(lfads, COLLAPSED, keep=1.0))
 
 
 CARRYING = [
@@ -220,7 +220,7 @@ CARRYING = [
 
 @pytest.mark.parametrize("row", CARRYING)
 def test_inputs_that_carry_something_are_not(row, lfads):
-    _warn_if_collapsed(of_history(lfads, row))  # a warning would be an error
+    warn_if_collapsed(of_history(lfads, row))  # a warning would be an error
 
 
 def test_a_heavy_penalty_collapses_the_inputs(train, lfads, spikes):
