@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -13,11 +13,12 @@ import jax
 import numpy as np
 
 from latentspike.models.fitted import Fitted
-from latentspike.search.algorithm import Algorithm, SearchState, StepInfo
+from latentspike.search.algorithm import SearchState, StepInfo
 from latentspike.search.folder import Row, SearchFolder
 from latentspike.search.local import LocalExecutor, OnEpoch
 from latentspike.search.member import Best, Order, Outcome
 from latentspike.search.pbt import PBT
+from latentspike.search.settings import SearchSettings
 from latentspike.search.show import SearchReporter
 from latentspike.search.space import Space
 from latentspike.search.store import Store
@@ -65,27 +66,6 @@ def local_executor(
 ) -> LocalExecutor:
     """All members in this process; see `LocalExecutor`."""
     return LocalExecutor(task, key=key, n_members=n_members, store=store)
-
-
-@dataclass(frozen=True)
-class SearchSettings:
-    """How a search goes about it.
-
-    Parameters
-    ----------
-    algorithm : `PBT` or `RandomSearch`
-    n_members : models that compete
-    epochs_per_generation : epochs between two steps of the algorithm, and between two checkpoints
-    """
-
-    algorithm: Algorithm = field(default_factory=PBT)
-    n_members: int = 12
-    epochs_per_generation: int = 10
-
-    def __post_init__(self) -> None:
-        for name in ("n_members", "epochs_per_generation"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,151 @@
+"""What a search does when it is told nothing: sizes from the data, budget from the machine."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+
+import jax
+import numpy as np
+
+from latentspike.models.lfads import LFADS, Architecture
+from latentspike.models.protocol import GradientModel
+from latentspike.search.local import LocalExecutor
+from latentspike.search.member import Order
+from latentspike.search.pbt import PBT
+from latentspike.search.settings import SearchSettings
+from latentspike.spikes import SpikeData
+from latentspike.training.progress import Progress
+from latentspike.training.settings import TrainingSettings
+from latentspike.training.task import Task
+
+# steps of the optimizer between two decisions of the algorithm: fewer, and scores are noise
+_STEPS_PER_GENERATION = 130
+_FEWEST_MEMBERS, _MOST_MEMBERS = 12, 32
+_FEWEST_GENERATIONS, _MOST_GENERATIONS = 6, 24
+
+
+def choose_model(data: SpikeData) -> LFADS:
+    """An input-driven LFADS of a size that suits the recording.
+
+    The paper's networks (100 units in the generator, 20 factors, 4 inferred inputs) for 50 neurons
+    or more, smaller ones for smaller recordings, larger ones above 150 neurons.
+
+    Examples
+    --------
+    >>> data = SpikeData(np.ones((10, 4, 30), int), bin_width=0.01)
+    >>> choose_model(data).architecture.generator_size
+    64
+    """
+    n_neurons = int((~data.heldout).sum())
+    if n_neurons < 50 or data.n_trials < 200:
+        sizes = Architecture(
+            generator_size=64,
+            n_factors=int(np.clip(n_neurons * 4 // 5, 4, 16)),
+            ic_encoder_size=48,
+            ic_size=32,
+            ci_encoder_size=48,
+            controller_size=48,
+        )
+    elif n_neurons < 150:
+        sizes = Architecture()
+    else:
+        sizes = Architecture(
+            generator_size=200,
+            n_factors=40,
+            ic_encoder_size=128,
+            ci_encoder_size=128,
+            controller_size=128,
+        )
+    observation = "poisson" if data.kind == "counts" else "gaussian"
+    return LFADS(dataclasses.replace(sizes, observation=observation))
+
+
+def choose_training(n_train: int, settings: TrainingSettings) -> TrainingSettings:
+    """Batches that leave at least five steps in an epoch, where there are enough trials.
+
+    Parameters
+    ----------
+    n_train : training trials
+    settings : the rest of the settings
+    """
+    return dataclasses.replace(settings, batch_size=int(np.clip(n_train // 5, 8, 64)))
+
+
+def choose_epochs(n_train: int, batch_size: int) -> int:
+    """Epochs per generation, so that members have moved when they are compared.
+
+    Examples
+    --------
+    >>> choose_epochs(n_train=810, batch_size=64), choose_epochs(n_train=77, batch_size=15)
+    (10, 22)
+    """
+    return int(np.clip(-(-_STEPS_PER_GENERATION // -(-n_train // batch_size)), 5, 40))
+
+
+def choose_n_members() -> int:
+    """Members for this machine: a multiple of its devices, so that none is idle."""
+    devices = jax.local_devices()
+    if devices[0].platform != "cpu":
+        return _MOST_MEMBERS
+    n = len(devices)
+    return int(np.clip(-(-_FEWEST_MEMBERS // n) * n, _FEWEST_MEMBERS, _MOST_MEMBERS))
+
+
+def choose_generations(
+    task: Task, n_members: int, epochs_per_generation: int, *, minutes: float
+) -> tuple[int, float]:
+    """Generations that fit into a time, from two measured epochs on this machine.
+
+    The first of them compiles the program that the search then uses.
+
+    Parameters
+    ----------
+    task : that the members learn
+    n_members : of the search
+    epochs_per_generation : of the search
+    minutes : for the whole search
+
+    Returns
+    -------
+    n_generations, seconds_per_generation
+    """
+    task = dataclasses.replace(
+        task, settings=dataclasses.replace(task.settings, max_epochs=10, patience=10)
+    )
+    executor = LocalExecutor(task, key=jax.random.key(0), n_members=n_members)
+    n = min(n_members, executor.layout.n_slots)
+    if executor.layout.kind == "map":  # one after another: one per device tells enough
+        n = min(n, executor.layout.n_devices)
+    values = task.known_hyperparams
+    elapsed = 0.0
+    for _ in range(2):
+        orders = [Order(i, i, values, Progress()) for i in range(n)]
+        started = time.monotonic()
+        executor.train(orders, generation=0, n_epochs=1)
+        elapsed = time.monotonic() - started
+    seconds = elapsed * -(-n_members // n) * epochs_per_generation
+    fit = int(60 * minutes / seconds)
+    return int(np.clip(fit, _FEWEST_GENERATIONS, _MOST_GENERATIONS)), seconds
+
+
+def choose_search(
+    task: Task, *, minutes: float = 40.0, n_members: int | None = None
+) -> tuple[SearchSettings, float]:
+    """Population-based training of a size that suits recording and machine.
+
+    Parameters
+    ----------
+    task : that the members learn
+    minutes : that it may take; early stop may end it sooner
+    n_members : of the search; chosen for the machine if absent
+
+    Returns
+    -------
+    settings, seconds_per_generation
+    """
+    assert isinstance(task.model, GradientModel)
+    n_members = n_members or choose_n_members()
+    epochs = choose_epochs(task.train.n_trials, task.settings.batch_size)
+    generations, seconds = choose_generations(task, n_members, epochs, minutes=minutes)
+    return SearchSettings(PBT(max_generations=generations), n_members, epochs), seconds
