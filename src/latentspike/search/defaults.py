@@ -92,41 +92,29 @@ def choose_n_members() -> int:
     return int(np.clip(-(-_FEWEST_MEMBERS // n) * n, _FEWEST_MEMBERS, _MOST_MEMBERS))
 
 
-def choose_generations(
-    task: Task, n_members: int, epochs_per_generation: int, *, minutes: float
-) -> tuple[int, float]:
-    """Generations that fit into a time, from two measured epochs on this machine.
+def seconds_per_generation(task: Task, n_members: int, epochs_per_generation: int) -> float:
+    """Time of a generation on this machine, from the second of two measured epochs.
 
     The first of them compiles the program that the search then uses.
 
     Parameters
     ----------
     task : that the members learn
-    n_members : of the search
-    epochs_per_generation : of the search
-    minutes : for the whole search
-
-    Returns
-    -------
-    n_generations, seconds_per_generation
+    n_members, epochs_per_generation : of the search
     """
-    task = dataclasses.replace(
-        task, settings=dataclasses.replace(task.settings, max_epochs=10, patience=10)
-    )
+    settings = dataclasses.replace(task.settings, max_epochs=10, patience=10)
+    task = dataclasses.replace(task, settings=settings)
     executor = LocalExecutor(task, key=jax.random.key(0), n_members=n_members)
     n = min(n_members, executor.layout.n_slots)
     if executor.layout.kind == "map":  # one after another: one per device tells enough
         n = min(n, executor.layout.n_devices)
-    values = task.known_hyperparams
+    orders = [Order(i, i, task.known_hyperparams, Progress()) for i in range(n)]
     elapsed = 0.0
     for _ in range(2):
-        orders = [Order(i, i, values, Progress()) for i in range(n)]
         started = time.monotonic()
         executor.train(orders, generation=0, n_epochs=1)
         elapsed = time.monotonic() - started
-    seconds = elapsed * -(-n_members // n) * epochs_per_generation
-    fit = int(60 * minutes / seconds)
-    return int(np.clip(fit, _FEWEST_GENERATIONS, _MOST_GENERATIONS)), seconds
+    return elapsed * -(-n_members // n) * epochs_per_generation
 
 
 def choose_search(
@@ -147,5 +135,7 @@ def choose_search(
     assert isinstance(task.model, GradientModel)
     n_members = n_members or choose_n_members()
     epochs = choose_epochs(task.train.n_trials, task.settings.batch_size)
-    generations, seconds = choose_generations(task, n_members, epochs, minutes=minutes)
-    return SearchSettings(PBT(max_generations=generations), n_members, epochs), seconds
+    seconds = seconds_per_generation(task, n_members, epochs)
+    fit = int(60 * minutes / seconds)
+    n_generations = int(np.clip(fit, _FEWEST_GENERATIONS, _MOST_GENERATIONS))
+    return SearchSettings(PBT(max_generations=n_generations), n_members, epochs), seconds

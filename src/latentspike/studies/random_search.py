@@ -1,0 +1,181 @@
+"""200 models with random hyperparameters: what validation sees (paper Figs. 1b, 4).
+
+    python -m latentspike.studies.random_search            # scaled to two cores
+    python -m latentspike.studies.random_search --full     # 3 × 200 models, 3200 training trials
+
+The same draws of five hyperparameters (KL and L2 penalties, dropout) three times on one chaotic
+network: (a) plain, (b) with sample validation, (c) with coordinated dropout. Each model keeps the
+epoch that its own selection loss likes best. Printed: the rank correlation between that loss and
+the R² of the true rates.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import jax
+import matplotlib.pyplot as plt
+import numpy as np
+from scipy.stats import spearmanr
+
+from latentspike.evaluate import rate_r2
+from latentspike.models import LFADS, Architecture
+from latentspike.plot import loss_against_r2, save
+from latentspike.search import (
+    RandomSearch,
+    SearchOptions,
+    SearchResult,
+    SearchSettings,
+    Space,
+    tune,
+)
+from latentspike.search.defaults import seconds_per_generation
+from latentspike.simulate import chaotic_rnn
+from latentspike.spikes import SpikeData, Split, split_trials
+from latentspike.studies.common import arguments, keep
+from latentspike.studies.synthetic_rnn import true_loss
+from latentspike.training import TrainingSettings
+from latentspike.training.fit import make_task
+
+PLAIN, SAMPLE, DROPOUT = "(a) plain", "(b) sample validation", "(c) coordinated dropout"
+KEEP_RATIO = {PLAIN: 1.0, SAMPLE: 1.0, DROPOUT: 0.7}
+SMALL = Architecture(
+    generator_size=64, n_factors=20, ic_encoder_size=48, ic_size=32, n_inferred_inputs=4,
+    ci_encoder_size=48, controller_size=48,
+)  # fmt: skip
+FULL = Architecture()  # the paper's sizes: generator 100, encoders and controller 64
+
+
+def space(arm: str) -> Space:
+    """Table 1's ranges of the five hyperparameters of Figs. 1b and 4; the others fixed."""
+    fixed = {"keep_ratio": KEEP_RATIO[arm], "learning_rate": 4e-3}
+    return Space.table_1().updated(fixed)
+
+
+def settings(arm: str, options: Any) -> TrainingSettings:
+    """Of training: alike in all arms but for the entries that sample validation holds out."""
+    return TrainingSettings(
+        batch_size=128 if options.full else 40,
+        ramp_epochs=options.epochs // 8,
+        patience=options.epochs,
+        decay_factor=0.9,
+        decay_patience=6,
+        sample_validation=0.2 if arm == SAMPLE else 0.0,
+        select="sample_validation" if arm == SAMPLE else "validation",
+    )
+
+
+def scores(result: SearchResult, model: LFADS, validation: SpikeData) -> tuple[list, list]:
+    """Selection loss and R² of the true rates on validation trials, for every member."""
+    losses, r2 = [], []
+    for row in result.members:
+        params = result.params_of(row["member"])
+        means = model.infer(params, validation, n_samples=0, key=jax.random.key(0))
+        losses.append(row["score"])
+        r2.append(float(rate_r2(validation, means).mean))
+    return losses, r2
+
+
+def estimate(data: SpikeData, split: Split, model: LFADS, options: Any) -> float:
+    """Seconds for all arms, from two measured epochs."""
+    task, _ = make_task(model, data, split, settings(PLAIN, options), key=jax.random.key(0))
+    return len(KEEP_RATIO) * seconds_per_generation(task, options.members, options.epochs)
+
+
+def main(argv: list[str] | None = None) -> dict[str, Any]:
+    """Run the study; returns and writes its figures."""
+    parser = arguments(__doc__ or "", "random_search", seeds=1)
+    parser.add_argument("--full", action="store_true", help="the paper's size")
+    parser.add_argument("--estimate", action="store_true", help="only say how long it would take")
+    parser.add_argument("--members", type=int, default=None)
+    parser.add_argument("--epochs", type=int, default=None)
+    parser.add_argument("--conditions", type=int, default=None, help="of 10 trials each")
+    parser.add_argument("--network", type=int, default=1, help="seed of the simulated network")
+    options = parser.parse_args(argv)
+    options.members = options.members or (200 if options.full else 16)
+    options.epochs = options.epochs or (150 if options.full else 80)
+    options.conditions = options.conditions or (400 if options.full else 25)
+    data = chaotic_rnn(n_conditions=options.conditions, seed=options.network)
+    split = split_trials(data, validation_fraction=0.2, seed=0)
+    validation = data.select_trials(split.validation)
+    limit = true_loss(validation)
+    model = LFADS(FULL if options.full else SMALL)
+    print(f"{data}; true rates' loss {limit:.0f} nats per trial", flush=True)
+    seconds = estimate(data, split, model, options)
+    print(
+        f"{len(KEEP_RATIO)} × {options.members} models, {options.epochs} epochs: about "
+        f"{options.seeds * seconds / 60:.0f} min on this machine",
+        flush=True,
+    )
+    if options.estimate:
+        return {"estimated_seconds": options.seeds * seconds}
+    found: dict[str, list[dict[str, Any]]] = {arm: [] for arm in KEEP_RATIO}
+    for seed in range(options.seeds):
+        for arm in KEEP_RATIO:
+            row = _run(arm, data, split, model, seed, options)
+            found[arm].append(row)
+            _say(arm, row, limit if arm != SAMPLE else None)
+        _draw(found, seed, limit, options)
+    document = {"arms": found, "true_loss": limit, "network": options.network}
+    sizes = {k: getattr(options, k) for k in ("members", "epochs", "conditions")}
+    keep(options.out, document | sizes)
+    return document
+
+
+def _run(
+    arm: str, data: SpikeData, split: Split, model: LFADS, seed: int, options: Any
+) -> dict[str, Any]:
+    start = time.monotonic()
+    folder = options.out / f"seed-{seed}" / arm[1]
+    n_parts = 4  # checkpoints
+    result = tune(
+        model,
+        data,
+        split=split,
+        space=space(arm),
+        search=SearchSettings(
+            RandomSearch(n_parts), options.members, -(-options.epochs // n_parts)
+        ),
+        settings=settings(arm, options),
+        options=SearchOptions(folder=folder, resume=True),
+        key=jax.random.key(seed),
+    )
+    losses, r2 = scores(result, model, data.select_trials(split.validation))
+    correlation = float(spearmanr(losses, r2).statistic)
+    return {
+        "losses": losses,
+        "r2": r2,
+        "rank_correlation": correlation,
+        "seconds": time.monotonic() - start,
+        "members": result.members,
+    }
+
+
+def _say(arm: str, row: dict[str, Any], limit: float | None) -> None:
+    losses, r2 = np.array(row["losses"]), np.array(row["r2"])
+    best = int(losses.argmin())
+    line = (
+        f"{arm}: rank correlation {row['rank_correlation']:+.2f} ({len(r2)} models); the one with "
+        f"the lowest loss ({losses[best]:.1f}) has R² {r2[best]:.3f}; best R² {r2.max():.3f}, "
+        f"worst {r2.min():.3f}"
+    )
+    if limit is not None:
+        below = losses < limit
+        line += f"; {below.sum()} below the true rates' loss"
+        line += f" (mean R² {r2[below].mean():.2f})" if below.any() else ""
+    print(f"{line}; {row['seconds']:.0f} s", flush=True)
+
+
+def _draw(found: dict[str, list[dict[str, Any]]], seed: int, limit: float, options: Any) -> None:
+    figure, axes = plt.subplots(1, 2, figsize=(11, 4.2), constrained_layout=True)
+    pair = lambda arm: (found[arm][seed]["losses"], found[arm][seed]["r2"])  # noqa: E731
+    loss_against_r2({arm: pair(arm) for arm in (PLAIN, DROPOUT)}, true_loss=limit, ax=axes[0])
+    loss_against_r2({SAMPLE: pair(SAMPLE)}, ax=axes[1])
+    axes[1].set_xlabel("sample validation loss")
+    save(figure, options.out / f"loss_against_r2_{seed}.png")
+    plt.close(figure)
+
+
+if __name__ == "__main__":
+    main()
