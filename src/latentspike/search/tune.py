@@ -19,7 +19,6 @@ from latentspike.search.local import LocalExecutor, OnEpoch
 from latentspike.search.member import Best, Order, Outcome
 from latentspike.search.pbt import PBT
 from latentspike.search.settings import SearchSettings
-from latentspike.search.show import SearchReporter
 from latentspike.search.space import Space
 from latentspike.search.store import Store
 from latentspike.spikes import SpikeData, Split
@@ -219,6 +218,8 @@ class _Search:
 
     def loop(self, now: _Standing, executor: Executor, *, show: bool) -> None:
         """Generations until the algorithm, or every member, stops."""
+        from latentspike.search.show import SearchReporter
+
         s = self.settings
         reporter = SearchReporter(
             None if self.folder is None else self.folder.path,
@@ -236,7 +237,7 @@ class _Search:
         finally:
             reporter.close()
 
-    def _generation(self, now: _Standing, executor: Executor, reporter: SearchReporter) -> None:
+    def _generation(self, now: _Standing, executor: Executor, reporter: Any) -> None:
         """One generation; `now` changes only when all of it has happened."""
         number, hyperparams = now.state.generation, now.state.hyperparams
         reporter.begin(number, hyperparams, now.state.scores)

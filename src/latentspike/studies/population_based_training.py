@@ -109,8 +109,8 @@ def run_once(
     }
     text = ", ".join(f"{name} {value:.3f}" for name, value in found.items())
     print(
-        f"  {split.train.size} training trials, seed {seed}: {text}; {options.members} members × "
-        f"{n_epochs} epochs; PBT {middle - start:.0f} s, the rest {time.monotonic() - middle:.0f} s",
+        f"  {split.train.size} training trials, seed {seed}: {text}; {options.members} members "
+        f"× {n_epochs} epochs, PBT {middle - start:.0f} s; rest {time.monotonic() - middle:.0f} s",
         flush=True,
     )
     return found
