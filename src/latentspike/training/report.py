@@ -30,13 +30,15 @@ class Reporter:
         self._last_line = 0.0
         self._bar = _bar(max_epochs) if show and sys.stderr.isatty() else None
         self._plain = show and self._bar is None
-        self._events = None if folder is None else _event_writer(folder)
+        self._events: EventFile | None = None
 
     def epoch(self, row: dict[str, float]) -> None:
         """Show one epoch and append it to the event file."""
         epoch = int(row["epoch"])
         if self._first_epoch is None:
             self._first_epoch = epoch
+            if self._folder is not None:
+                self._events = EventFile(self._folder / "tensorboard", epoch)
         text = f"loss {row['train_loss']:.1f}  validation {row['valid_loss']:.1f}"
         if self._bar is not None:
             progress, task = self._bar
@@ -49,7 +51,7 @@ class Reporter:
         if self._events is not None:
             for name, value in row.items():
                 if name != "epoch":
-                    self._events.add_scalar(name, value, epoch)
+                    self._events.add(name, value, epoch)
 
     def table(self, history: list[dict[str, float]]) -> None:
         """Write ``metrics.csv`` (one row per epoch) and flush the event file."""
@@ -98,10 +100,50 @@ def _bar(max_epochs: int) -> Any:
     return progress, progress.add_task("compiling …", total=max_epochs)
 
 
-def _event_writer(folder: Path) -> Any:
-    from tensorboardX import SummaryWriter
+class EventFile:
+    """Scalars of one TensorBoard run, in a new file.
 
-    return SummaryWriter(str(folder / "tensorboard"))
+    tensorboardX's `SummaryWriter` takes two threads and a pipe each; a search writes many runs,
+    so events are written here and now, and reach the disk every ten seconds.
+
+    Parameters
+    ----------
+    path : folder of the run, made if absent
+    first_step : what other files of the run hold from this step on is not shown any more, so that
+        work that was interrupted and done again appears once
+    """
+
+    def __init__(self, path: Path, first_step: int) -> None:
+        from tensorboardX.event_file_writer import EventsWriter
+        from tensorboardX.proto import event_pb2
+
+        path.mkdir(parents=True, exist_ok=True)
+        # files are read in the order of their names, which hold whole seconds only
+        self._writer = EventsWriter(str(path / "events"), f".{first_step:08d}")
+        self._proto: Any = event_pb2  # made by protobuf: unknown to type checkers
+        start = self._proto.SessionLog(status=self._proto.SessionLog.START)
+        self._write(step=first_step, session_log=start)
+        self.flush()
+
+    def add(self, tag: str, value: float, step: int) -> None:
+        """Append one scalar."""
+        from tensorboardX.summary import scalar
+
+        self._write(step=step, summary=scalar(tag, value))
+        if time.monotonic() - self._flushed > 10:
+            self.flush()
+
+    def flush(self) -> None:
+        """Hand everything to the disk."""
+        self._flushed = time.monotonic()
+        self._writer.flush()
+
+    def close(self) -> None:
+        """Flush and close the file."""
+        self._writer.close()
+
+    def _write(self, **content: Any) -> None:
+        self._writer.write_event(self._proto.Event(wall_time=time.time(), **content))
 
 
 def write_metrics(path: Path, history: list[dict[str, float]]) -> None:

@@ -1,5 +1,7 @@
 import csv
 
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
 from latentspike.models.linear_autoencoder import LinearAutoencoder
 from latentspike.training.report import Reporter, write_metrics
 
@@ -33,3 +35,15 @@ def test_events_are_written_beside_the_table(train, continuous, tmp_path):
     (events,) = (tmp_path / "tensorboard").iterdir()
     content = events.read_bytes()
     assert b"valid_loss" in content and b"learning_rate" in content
+
+
+def test_epochs_that_are_done_again_appear_once_in_the_events(tmp_path):
+    for epochs, loss in ((range(4), 1.0), (range(2, 5), 2.0)):
+        reporter = Reporter(tmp_path, 10, show=False)
+        for epoch in epochs:
+            reporter.epoch(ROW | {"epoch": epoch, "valid_loss": loss})
+        reporter.close()
+    events = EventAccumulator(str(tmp_path / "tensorboard"))
+    events.Reload()
+    found = [(event.step, event.value) for event in events.Scalars("valid_loss")]
+    assert found == [(0, 1.0), (1, 1.0), (2, 2.0), (3, 2.0), (4, 2.0)]
