@@ -44,6 +44,10 @@ class SearchState:
         """Number of members."""
         return len(self.hyperparams)
 
+    def continued(self) -> SearchState:
+        """The same, but not stopped: the budget has grown."""
+        return dataclasses.replace(self, stopped=None)
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON, which keeps them exactly."""
         return {
@@ -74,6 +78,11 @@ class StepInfo(NamedTuple):
 @runtime_checkable
 class Algorithm(Protocol):
     """A way to search. Its methods depend on nothing but their arguments."""
+
+    @property
+    def max_generations(self) -> int:
+        """Generations to train at most."""
+        ...
 
     def init(self, space: Space, n_members: int, *, key: jax.Array) -> SearchState:
         """Hyperparameters of the first generation."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import jax
 import numpy as np
@@ -111,7 +111,7 @@ def choose_layout(task: Task, like: Weights, n_members: int) -> Layout:
     return Layout("map" if on_cpu else "vmap", "members", n_devices, per_device)
 
 
-def _memory(device: jax.Device) -> float:
+def _memory(device: Any) -> float:
     """Bytes of a device; of a CPU, those of the whole machine."""
     if device.platform == "cpu":
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

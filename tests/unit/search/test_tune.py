@@ -18,9 +18,9 @@ from latentspike.search import (
     Space,
     tune,
 )
+from latentspike.search.executor import local_executor
 from latentspike.search.folder import SearchFolder
 from latentspike.search.local import LocalExecutor
-from latentspike.search.tune import local_executor
 from latentspike.spikes import Split
 from latentspike.training import TrainingSettings
 
