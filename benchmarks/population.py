@@ -1,4 +1,4 @@
-"""Members × steps per second of a whole population, against the same members one process after another.
+"""Members × steps per second of a whole population, and of one process after another.
 
     python benchmarks/population.py [--members 1 4 16 64] [--layouts] [--full-search]
 
@@ -132,9 +132,9 @@ def report(n: int, seconds: float, n_epochs: int, how: str, process: tuple[float
     steady = n * n_epochs * epoch / seconds
     whole = n * (start + 100 * epoch) / (start + 100 * seconds / n_epochs)
     print(
-        f"{n:4d} members: {rate:7.2f} member-steps/s, {rate * FLOPS / peak():5.1%} of the peak; one "
-        f"process after another takes {steady:4.2f} × as long for the steps alone, {whole:4.2f} × "
-        f"with starts for 100 epochs; {how}",
+        f"{n:4d} members: {rate:7.2f} member-steps/s, {rate * FLOPS / peak():5.1%} of the peak; "
+        f"one process after another takes {steady:4.2f} × as long for the steps alone, "
+        f"{whole:4.2f} × with starts for 100 epochs; {how}",
         flush=True,
     )
 

@@ -9,6 +9,8 @@ velocity in five folds (monkey).
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -27,18 +29,15 @@ from latentspike.studies.recordings import monkey_m1, rat_motor_cortex
 
 def tuned(data: SpikeData, folder: Path, *, seed: int) -> tuple[Fitted, float]:
     """The best model of ``latentspike tune FILE``, and the seconds that it took."""
-    from latentspike.cli.main import main as latentspike
-
     file = folder / f"{folder.name}.h5"
     run = folder / "tuned"
     if not file.exists():
         folder.mkdir(parents=True, exist_ok=True)
         write_hdf5(file, data)
     start = time.monotonic()
-    words = ["tune", str(file), "--out", str(run), "--seed", str(seed)]
-    status = latentspike(words + (["--resume"] if run.exists() else []))
-    if status:
-        raise RuntimeError(f"latentspike {' '.join(words)} ended with exit code {status}")
+    words = ["tune", "--out", str(run), "--seed", str(seed)]
+    words += ["--resume"] if run.exists() else [str(file)]
+    subprocess.run([sys.executable, "-m", "latentspike.cli.main", *words], check=True)
     return Fitted.load(run), time.monotonic() - start
 
 
