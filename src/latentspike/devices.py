@@ -13,7 +13,9 @@ from typing import Any
 import jax
 
 CACHE_VARIABLE = "LATENTSPIKE_CACHE"
-_MAX_CPU_DEVICES = 8
+# members of a search spread over all of them; shares of one batch would become too small
+_MAX_CPU_DEVICES = 32
+_MAX_SHARING_A_BATCH = 8
 
 
 def prepare() -> None:
@@ -34,6 +36,13 @@ def prepare() -> None:
         jax.config.update("jax_num_cpu_devices", min(_usable_cores(), _MAX_CPU_DEVICES))
     except RuntimeError:  # JAX has already started; one device is slower, not wrong
         return
+
+
+def sharing_a_batch() -> int:
+    """Devices that usefully share the batches of one model: CPU cores up to 8, or one GPU."""
+    if jax.default_backend() != "cpu":
+        return 1  # hardly filled by one model: sharing has to be asked for
+    return min(len(jax.local_devices()), _MAX_SHARING_A_BATCH)
 
 
 def _usable_cores() -> int:

@@ -9,6 +9,7 @@ from typing import Any, Literal
 import jax
 import numpy as np
 
+from latentspike.devices import sharing_a_batch
 from latentspike.search.member import Weights
 from latentspike.training.memory import estimate_step_bytes, estimate_trials_bytes
 from latentspike.training.task import Task
@@ -16,6 +17,8 @@ from latentspike.training.task import Task
 # members per CPU device and call: temporaries are reused from one to the next (measured: a tenth
 # faster than one per call), and a call still ends soon enough to show progress or to be stopped
 _PER_CPU_DEVICE = 8
+# a batch cut into shares does not gain the whole of a device each
+_GAIN_OF_SHARING = 0.7
 # XLA keeps more than the backward pass needs; the estimate may be off by a factor of 2
 _MARGIN = 2.0
 _SHARE_OF_MEMORY = 0.7
@@ -86,11 +89,13 @@ def choose_layout(task: Task, like: Weights, n_members: int) -> Layout:
     """
     devices = jax.local_devices()
     on_cpu = devices[0].platform == "cpu"
-    if on_cpu and n_members < len(devices):
-        shared = max(1, min(len(devices), min(task.settings.batch_size, task.train.n_trials) // 8))
-        return Layout("map", "trials", shared, n_members)
+    sharing = min(sharing_a_batch(), min(task.settings.batch_size, task.train.n_trials) // 8)
+    if on_cpu and n_members < _GAIN_OF_SHARING * sharing:
+        return Layout("map", "trials", sharing, n_members)
     n_devices = min(len(devices), n_members)
-    room = _memory(devices[0]) * _SHARE_OF_MEMORY - estimate_trials_bytes(task.train, task.settings)
+    copies = n_devices if on_cpu else 1
+    room = _memory(devices[0]) * _SHARE_OF_MEMORY
+    room -= copies * estimate_trials_bytes(task.train, task.settings)
     kept = 2 * sum(_bytes(leaf) for leaf in jax.tree.leaves(like))
     step = _MARGIN * estimate_step_bytes(task.model, task.train, task.settings)
     if on_cpu:

@@ -36,7 +36,7 @@ class RunOptions:
     resume : continue from the checkpoint in the folder, if there is one
     show : progress on standard error
     monitor : called after each epoch with ``(params, epoch)``; returns figures for the history
-    n_devices : devices that share each batch; None takes all CPU devices, or one GPU
+    n_devices : devices that share each batch; None takes up to 8 CPU devices, or one GPU
     """
 
     folder: str | os.PathLike[str] | None = None
@@ -217,9 +217,7 @@ def _estimate(
 
 def _n_devices(options: RunOptions, settings: TrainingSettings, n_trials: int) -> int:
     available = len(jax.local_devices())
-    # a GPU is hardly filled by one model: there, sharing a batch has to be asked for
-    usual = available if jax.default_backend() == "cpu" else 1
-    wanted = usual if options.n_devices is None else options.n_devices
+    wanted = devices.sharing_a_batch() if options.n_devices is None else options.n_devices
     if wanted < 1:
         raise ValueError(f"n_devices must be at least 1, got {wanted}")
     if wanted > available:

@@ -253,11 +253,15 @@ def test_the_layout_follows_members_and_memory(monkeypatch):
     assert (many.kind, many.share, many.n_devices) == ("map", "members", n_devices)
     assert many.per_device == 8
     if n_devices > 1:
-        assert choose_layout(task, like, 1).share == "trials"
+        big = autoencoder_task(batch_size=24)
+        assert choose_layout(big, like, 1).share == "trials"
+        assert choose_layout(big, like, n_devices).share == "members"
+        assert choose_layout(task, like, 1).n_devices == 1  # batches too small to be shared
     # room for three members and a half on each device, by the estimate itself
     step = 2 * estimate_step_bytes(task.model, task.train, task.settings)
     kept = 2 * sum(4 * 25 for _ in jax.tree.leaves(like))
-    room = estimate_trials_bytes(task.train, task.settings) + n_devices * (step + 3.5 * kept)
+    data = estimate_trials_bytes(task.train, task.settings)
+    room = n_devices * (data + step + 3.5 * kept)
     monkeypatch.setattr(layout, "_memory", lambda device: room / 0.7)
     assert choose_layout(task, like, 64).per_device == 3
     monkeypatch.setattr(layout, "_memory", lambda device: 10.0)
