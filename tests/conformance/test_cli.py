@@ -28,6 +28,8 @@ ARCHITECTURE = {
 }  # fmt: skip
 TINY = [f"--set=model.architecture.{name}={size}" for name, size in ARCHITECTURE.items()]
 TINY += ["--set=training.max_epochs=2", "--set=data.heldout_neurons=2"]
+SEARCH = [f"--set=search.{name}=2" for name in ("n_members", "epochs_per_generation")]
+SEARCH += ["--set=search.max_generations=3", "--set=model.name=linear_autoencoder"]
 WORLD = ["--conditions=4", "--trials=5", "--neurons=8", "--duration=0.2"]
 
 
@@ -95,6 +97,7 @@ MISSING = {
     "simulate": ["lorenz", "--out", "{folder}/a-file/x.h5", *WORLD],
     "inspect": ["{folder}/nothing.h5"],
     "fit": ["{folder}/nothing.h5", "--out", "{folder}/new"],
+    "tune": ["{folder}/nothing.h5", "--out", "{folder}/new"],
     "infer": ["{folder}/nothing"],
     "evaluate": ["{folder}/nothing"],
     "plot": ["{folder}/nothing"],
@@ -116,6 +119,10 @@ HAPPY = {
     "simulate": (["chaotic-rnn", "--out={folder}/other.npz", *WORLD], {"n_trials": 20}),
     "inspect": (["{folder}/recording.h5"], {"n_neurons": 8, "n_train_trials": 16}),
     "fit": (["{folder}/recording.h5", "--out={folder}/again", *TINY], {"n_epochs": 2}),
+    "tune": (
+        ["{folder}/recording.h5", "--out={folder}/tuned", *SEARCH],
+        {"n_generations": 3, "n_members": 2, "algorithm": "pbt", "model": "LinearAutoencoder"},
+    ),
     "infer": (["{folder}/run", "--samples=2"], {"n_trials": 20, "n_samples": 2}),
     "evaluate": (["{folder}/run"], {"n_validation_trials": 4}),
     "plot": (["{folder}/run", "--dpi=40"], {}),
@@ -286,6 +293,36 @@ def test_results_and_recordings_as_nwb(work, tmp_path, capsys):
     options = ReadOptions(bin_width=0.01)
     with pytest.raises(ValueError, match="units"):
         read(out, options)
+
+
+def test_a_search_needs_nothing_but_an_nwb_file(tmp_path, capsys, monkeypatch):
+    pytest.importorskip("pynwb")
+    from latentspike import SpikeData
+    from latentspike.io import write_nwb
+    from latentspike.search import defaults
+
+    rates = np.exp(np.sin(np.arange(100)[:, None] / 9 + np.arange(6)))
+    counts = np.random.default_rng(0).poisson(0.3 * rates)
+    write_nwb(tmp_path / "session.nwb", SpikeData(counts[None], bin_width=0.01))
+    # what is chosen stays as it is, in a size that a test can wait for
+    limits = {"STEPS_PER_GENERATION": 5, "FEWEST_GENERATIONS": 2, "MOST_GENERATIONS": 3}
+    for name, value in (limits | {"FEWEST_MEMBERS": 4}).items():
+        monkeypatch.setattr(defaults, f"_{name}", value)
+    monkeypatch.chdir(tmp_path)
+    code, document, errors = called(capsys, "tune", "session.nwb")
+    assert code == 0 and document["run"] == "session-tuned"
+    assert document["model"] == "LFADS" and 2 <= document["n_generations"] <= 3
+    assert set(document["chosen"]) == {
+        "data.bin_width", "model", "training.batch_size", "search.n_members",
+        "search.epochs_per_generation", "search.max_generations",
+    }  # fmt: skip
+    for name, text in document["chosen"].items():
+        assert f"chosen: {name} = {text}" in errors
+    searched = set(document["best"]["hyperparams"])
+    assert searched >= {
+        "l2_gen", "l2_con", "kl_ic", "kl_co", "dropout", "keep_ratio", "learning_rate",
+    }  # fmt: skip
+    assert (tmp_path / "session-tuned" / "model.npz").exists()
 
 
 def test_one_long_trial_goes_all_the_way(tmp_path, capsys):

@@ -106,10 +106,10 @@ class Configuration:
         model = _model(document.get("model", {}))
         return cls(
             seed=seed,
-            data=_table(DataSettings, document.get("data", {}), "data"),
+            data=read_table(DataSettings, document.get("data", {}), "data"),
             model=model,
             hyperparams=_hyperparams(model, document.get("hyperparams", {})),
-            training=_table(TrainingSettings, document.get("training", {}), "training"),
+            training=read_table(TrainingSettings, document.get("training", {}), "training"),
         )
 
 
@@ -166,10 +166,17 @@ def _model(values: dict[str, Any]) -> Any:
     name = fields.pop("name", "lfads")
     if name not in MODELS:
         raise ValueError(f"model.name: unknown model {name!r}; known: {', '.join(MODELS)}")
-    return _table(MODELS[name], fields, "model")
+    return read_table(MODELS[name], fields, "model")
 
 
-def _table(kind: type, values: dict[str, Any], where: str) -> Any:
+def read_table(kind: type, values: dict[str, Any], where: str) -> Any:
+    """Frozen dataclass from the plain values of a table.
+
+    Raises
+    ------
+    ValueError
+        Naming the table and key that is unknown or out of range.
+    """
     try:
         return from_dict(kind, _fitting(kind, values, where), where=where)
     except ValueError as error:

@@ -34,6 +34,7 @@ COMMANDS = {
     "simulate": "make a recording with a known answer",
     "inspect": "say what is in a recording and what looks wrong with it",
     "fit": "train a model on a recording; leaves a run folder",
+    "tune": "search the hyperparameters: many models compete, the best one is kept",
     "infer": "infer rates, factors and inputs with a fitted model",
     "evaluate": "score the inference against Gaussian smoothing",
     "plot": "draw every figure that applies",

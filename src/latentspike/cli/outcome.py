@@ -32,6 +32,9 @@ _DAMAGE = (
 )
 
 
+_FAILED = ("NonFiniteLossError", "SearchFailedError")
+
+
 @dataclass(frozen=True)
 class Report:
     """What a command found.
@@ -62,12 +65,12 @@ def exit_code(error: BaseException) -> int:
     """Exit code of an error that ended a command."""
     if isinstance(error, KeyboardInterrupt):
         return 130
-    if isinstance(error, ArithmeticError) and type(error).__name__ == "NonFiniteLossError":
-        return 4  # by name: importing its room would load JAX before every message
+    if isinstance(error, ArithmeticError) and type(error).__name__ in _FAILED:
+        return 4  # by name: importing their rooms would load JAX before every message
     if isinstance(error, OSError) or _is_damage(error):
         return 3
-    if isinstance(error, ValueError | ImportError):
-        return 2
+    if isinstance(error, ValueError | ImportError) or type(error) is MemoryError:
+        return 2  # a model too large for the machine is a matter of configuration
     return 1
 
 

@@ -20,12 +20,13 @@ MAX_CONDITIONS = 6
 class Plot(Common):
     """Draw every figure that applies into RUN/figures and print their paths.
 
-    Trials are the validation trials. Figures of scores need `latentspike evaluate` first; all
-    others but the training curves need `latentspike infer`.
+    Trials are the validation trials. Figures of scores need `latentspike evaluate` first, all
+    others `latentspike infer`; but those of a search (`latentspike tune`) can be drawn at any time,
+    also while it runs.
     """
 
     run: RunFolder
-    """Run folder on which infer has been run."""
+    """Run folder on which infer has been run, or that of a search."""
     trial: int = 0
     """Which validation trial to show in figures of single trials, counted from 0."""
     dpi: float = 150.0
@@ -42,12 +43,30 @@ def run(options: Plot) -> Report:
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    from latentspike.cli import recording
     from latentspike.cli import run_folder as files
     from latentspike.plot import save
 
     folder = Path(options.run)
     files.open_configuration(folder)
+    figures, missing = _search_figures(folder), []
+    if not figures or (folder / files.POSTERIOR).exists():
+        of_run, missing = _run_figures(options, folder)
+        figures |= of_run
+    else:
+        missing.append(f"only figures of the search: run `latentspike infer {folder}` for others")
+    paths = []
+    for name, draw in figures.items():
+        paths.append(save(draw(), folder / files.FIGURES / f"{name}.png", dpi=options.dpi))
+        plt.close("all")
+    text = [*map(str, paths), *missing]
+    return Report({"run": str(folder), "figures": [str(path) for path in paths]}, "\n".join(text))
+
+
+def _run_figures(options: Plot, folder: Path) -> tuple[dict[str, Callable[[], Any]], list[str]]:
+    """Figures of what a run inferred, and what is missing for more."""
+    from latentspike.cli import recording
+    from latentspike.cli import run_folder as files
+
     posterior = files.open_posterior(folder)
     fitted = files.open_fitted(folder)
     _, prepared, split = files.open_run(folder)
@@ -56,15 +75,39 @@ def run(options: Plot) -> Report:
         raise UsageError(f"--trial must be from 0 to {data.n_trials - 1}, got {options.trial}")
     scores = folder / files.SCORES
     rows = files.read_json(scores)["scores"] if scores.exists() else []
-    figures = _figures(data, pick(posterior), fitted, rows, options.trial)
-    paths = []
-    for name, draw in figures.items():
-        paths.append(save(draw(), folder / files.FIGURES / f"{name}.png", dpi=options.dpi))
-        plt.close("all")
-    text = [str(path) for path in paths]
-    if not rows:
-        text.append(f"no figure of scores: run `latentspike evaluate {folder}` first")
-    return Report({"run": str(folder), "figures": [str(path) for path in paths]}, "\n".join(text))
+    missing = [] if rows else [f"no figure of scores: run `latentspike evaluate {folder}` first"]
+    return _figures(data, pick(posterior), fitted, rows, options.trial), missing
+
+
+def _search_figures(folder: Path) -> dict[str, Callable[[], Any]]:
+    """Figures of a search; none if there is none, or none of its scores is finite."""
+    from latentspike import plot
+    from latentspike.cli import run_folder as files
+
+    if not (folder / files.MANIFEST).exists() or not (folder / files.LINEAGE).exists():
+        return {}
+    from latentspike.cli.search_folder import open_search
+    from latentspike.search.folder import SearchFolder
+
+    lineage = SearchFolder(folder).lineage()
+    if not any(np.isfinite(row["score"]) for row in lineage):
+        return {}
+    last = [row for row in lineage if row["generation"] == lineage[-1]["generation"]]
+    space = open_search(folder).get("space", {})
+    scales = {name: r["scale"] for name, r in space.items() if isinstance(r, dict)}
+    figures: dict[str, Callable[[], Any]] = {
+        "search_scores": lambda: plot.search_scores(lineage),
+    }
+    if scales:
+        figures["search_hyperparameters"] = lambda: plot.all_hyperparameter_trajectories(
+            lineage, list(scales), scales=scales
+        )
+    varied = [name for name in scales if len({row[name] for row in last}) > 1]
+    if varied and np.isfinite([row["score"] for row in last]).any():
+        figures["search_sensitivity"] = lambda: plot.all_hyperparameter_sensitivities(
+            last, varied, scales=scales
+        )
+    return figures
 
 
 def _figures(

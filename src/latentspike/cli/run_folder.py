@@ -11,7 +11,7 @@ import shutil
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -28,7 +28,12 @@ from latentspike.spikes import Posterior, Split
 CONFIG, RUN, SPLIT = "config.toml", "run.json", "split.npz"
 CHECKPOINT, MODEL = "checkpoint.npz", "model.npz"
 POSTERIOR, SCORES, FIGURES = "posterior.h5", "scores.json", "figures"
-OWN = (CONFIG, RUN, SPLIT, CHECKPOINT, MODEL, POSTERIOR, SCORES, "sample_mask.npz", "metrics.csv")
+# of a search; the last three and the folders below belong to `latentspike.search.folder`
+SEARCH, MANIFEST, LINEAGE = "search.toml", "search.json", "lineage.csv"
+OWN = (
+    *(CONFIG, RUN, SPLIT, CHECKPOINT, MODEL, POSTERIOR, SCORES, "sample_mask.npz", "metrics.csv"),
+    *(SEARCH, MANIFEST, LINEAGE),
+)
 # may change when a run is resumed: how long it lasts, and where the recording lies
 FREE = (
     "data.path",
@@ -36,29 +41,51 @@ FREE = (
     "training.patience",
     "training.checkpoint_seconds",
 )
-OWN_FOLDERS = ("tensorboard", FIGURES)
+OWN_FOLDERS = ("tensorboard", FIGURES, "scores", "weights")
+Kind = Literal["fit", "tune"]
 
 
-def make_room(folder: Path, *, resume: bool, overwrite: bool) -> None:
-    """Make the folder ready for a fit.
+def make_room(folder: Path, *, resume: bool, overwrite: bool, kind: Kind = "fit") -> None:
+    """Make the folder ready for a fit or a search.
 
     Raises
     ------
-    UsageError : if it holds a run that is neither to be resumed nor replaced, or foreign files.
+    UsageError : if it holds a run that is neither to be resumed nor replaced, one of another
+        command, or foreign files.
     """
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"--out {folder} is a file; name a folder")
     is_ours = (folder / RUN).exists()
-    if folder.exists() and not is_ours and any(folder.iterdir()):
+    if folder.exists() and not is_ours and any(not _is_leftover(p) for p in folder.iterdir()):
         raise UsageError(f"--out {folder} is not empty and holds no run; name a new folder")
-    has_results = (folder / CHECKPOINT).exists() or (folder / MODEL).exists()
-    if is_ours and overwrite:
-        forget(folder, OWN, OWN_FOLDERS)
-    elif has_results and not resume:
+    made_by = maker(folder)
+    if made_by not in (None, kind):
+        raise UsageError(
+            f"{folder} was made by `latentspike {made_by}`, which alone continues or replaces it; "
+            "name another folder"
+        )
+    has_results = any((folder / name).exists() for name in (CHECKPOINT, MODEL, MANIFEST))
+    if has_results and not resume and not overwrite:
         raise UsageError(
             f"{folder} already holds a run: --resume continues it, --overwrite replaces it"
         )
+    if is_ours and (overwrite or (kind == "tune" and not resume)):
+        forget(folder, OWN, OWN_FOLDERS)
     folder.mkdir(parents=True, exist_ok=True)
+    for path in filter(_is_leftover, list(folder.iterdir())):
+        path.unlink(missing_ok=True)
+
+
+def maker(folder: Path) -> Kind | None:
+    """Command that made the run in a folder; None if there is none, or one without any result."""
+    if any((folder / name).exists() for name in (SEARCH, MANIFEST)):
+        return "tune"
+    return "fit" if any((folder / name).exists() for name in (CHECKPOINT, MODEL)) else None
+
+
+def _is_leftover(path: Path) -> bool:
+    """True for the temporary file of a write that was killed."""
+    return any(path.name.startswith(f".{name}.") for name in OWN)
 
 
 def forget(folder: Path, names: Iterable[str], folders: Iterable[str] = ()) -> None:
@@ -114,11 +141,9 @@ def open_split(folder: Path) -> tuple[Split, np.ndarray]:
 def open_fitted(folder: Path) -> Fitted:
     """The fitted model of a run; FileProblem says which command makes it."""
     if not (folder / MODEL).exists():
-        how = (
-            f"fit --resume --out {folder}"
-            if (folder / RUN).exists()
-            else f"fit FILE --out {folder}"
-        )
+        command = maker(folder) or "fit"
+        which = "--resume" if (folder / RUN).exists() else "FILE"
+        how = f"{command} {which} --out {folder}"
         raise FileProblem(f"{folder} holds no fitted model ({MODEL}); run `latentspike {how}`")
     try:
         return Fitted.load(folder)
