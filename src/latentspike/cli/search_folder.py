@@ -15,6 +15,7 @@ from latentspike.cli.search_configuration import SearchConfiguration
 from latentspike.cli.search_plan import Plan
 from latentspike.cli.toml import to_toml
 from latentspike.files import write_text
+from latentspike.search.folder import SearchFolder
 from latentspike.training.fit import data_hash
 
 # may change when a search is resumed: how long it lasts, and where the recording lies
@@ -99,7 +100,7 @@ def _at(values: Any, names: tuple[str, ...]) -> Any:
     return values
 
 
-def check_recording(folder: Path, plan: Plan) -> None:
+def check_resumable(folder: Path, plan: Plan) -> None:
     """Refuse to resume a search on another recording, before any of its files is replaced.
 
     Raises
@@ -116,3 +117,14 @@ def check_recording(folder: Path, plan: Plan) -> None:
     if not same or expected != data_hash(plan.prepared.data):
         path = plan.configuration.base.data.path
         raise UsageError(f"{path} has changed since {folder} was begun; name another folder")
+    _check_lineage(folder, plan.configuration.search.n_members or 0)
+
+
+def _check_lineage(folder: Path, n_members: int) -> None:
+    """A table that lost its end reads like a shorter one."""
+    search = SearchFolder(folder)
+    if search.exists():
+        expected = (search.manifest()["generation"] + 1) * n_members
+        if (found := len(search.lineage())) != expected:
+            path = folder / files.LINEAGE
+            raise FileProblem(f"{path} is damaged: it has {found} rows, expected {expected}")

@@ -218,7 +218,7 @@ def _begin(options: Tune, folder: Path, plan: Plan) -> dict[str, Any]:
     files.make_room(folder, resume=options.resume, overwrite=options.overwrite, kind="tune")
     is_begun = (folder / files.SEARCH).exists()
     if is_begun:
-        search_folder.check_recording(folder, plan)
+        search_folder.check_resumable(folder, plan)
     data, configuration = plan.prepared.data, plan.configuration
     n_devices = len(jax.local_devices())
     document = files.begin(folder, configuration.base, data_hash(data), n_devices)
