@@ -49,6 +49,24 @@ FIGURES = [
     ("decoding", "Decoded (solid) against measured (dashed) hand position.",
      'plot.decoding(hand, decoded, trials=some, conditions=data.conditions, '
      'labels=("x (cm)", "y (cm)"))'),
+    ("search_scores", "A search of 16 members: scores over generations, the winning lineage thick. "
+     "Simulated toy search.",
+     "plot.search_scores(lineage, top=4)"),
+    ("hyperparameter_trajectories", "Values of one hyperparameter; color: whose weights of the "
+     "first generation they go with. Simulated toy search.",
+     'plot.hyperparameter_trajectories(early, "learning_rate")'),
+    ("all_hyperparameter_trajectories", "The same for every hyperparameter that varies. Simulated "
+     "toy search.",
+     "plot.all_hyperparameter_trajectories(lineage)"),
+    ("loss_against_r2", "Can a search trust its loss? R² of rates against loss, 200 members a "
+     "group. Simulated toy numbers.",
+     'plot.loss_against_r2(groups, true_loss=101, label="selection loss (nats per trial)")'),
+    ("hyperparameter_sensitivity", "Score of 200 members against a hyperparameter, with a running "
+     "median. Simulated toy search.",
+     'plot.hyperparameter_sensitivity(members, "learning_rate")'),
+    ("all_hyperparameter_sensitivities", "The same for every hyperparameter that varies. Simulated "
+     "toy search.",
+     "plot.all_hyperparameter_sensitivities(members)"),
 ]  # fmt: skip
 
 
@@ -62,6 +80,7 @@ def made_up(seed: int = 7) -> dict[str, Any]:
     true_rates = np.minimum(14 * np.exp(latents @ loadings), 90)
     wobble = gaussian_filter1d(rng.normal(size=true_rates.shape), 6, axis=1, mode="nearest")
     hand = _reach(conditions, times, rng)
+    lineage = _toy_lineage(np.random.default_rng(seed))
     data = SpikeData(
         rng.poisson(true_rates * 0.01), bin_width=0.01, t_start=-0.2, n_forward_bins=15,
         conditions=np.array(DIRECTIONS)[conditions], truth={"rates": true_rates},
@@ -76,6 +95,9 @@ def made_up(seed: int = 7) -> dict[str, Any]:
         "some": range(0, 160, 8),
         "by_peak": np.argsort(posterior.rates[2].argmax(axis=0)),
         "history": _history(rng), "weights": _weights(rng), "rows": _rows(), "hand": hand,
+        "lineage": lineage, "early": [row for row in lineage if row["generation"] < 6],
+        "members": _toy_members(np.random.default_rng(seed)),
+        "groups": _toy_groups(np.random.default_rng(seed)),
         "decoded": hand + 0.5 * gaussian_filter1d(rng.normal(size=hand.shape), 12, axis=1) * 5,
     }  # fmt: skip
 
@@ -148,6 +170,67 @@ def _rows() -> list[dict[str, Any]]:
         {"metric": "PSTH R²", "unit": "", "value": 0.81, "baseline": 0.62},
         {"metric": "hand velocity R²", "unit": "", "value": 0.87, "baseline": 0.74},
     ]  # fmt: skip
+
+
+def _toy_scores(values: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Where a toy model's loss ends and how fast it gets there, [members] each."""
+    rate = np.log10(values["learning_rate"]) + 3
+    end = 1 + 2 * (values["dropout"] - 0.25) ** 2 + 0.05 * np.log10(values["l2_gen"]) ** 2
+    return end + 0.1 * rate**2, 0.02 + 0.4 * np.exp(-2 * rate**2)
+
+
+def _toy_start(n_members: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
+    return {
+        "learning_rate": 10 ** rng.uniform(-4.5, -1.8, n_members),
+        "dropout": rng.uniform(0, 0.7, n_members),
+        "l2_gen": 10 ** rng.uniform(-3, 3, n_members),
+    }
+
+
+def _toy_lineage(rng: np.random.Generator, n_members: int = 16) -> list[dict[str, Any]]:
+    """Rows of 20 generations: the worst quarter takes weights over from the best quarter."""
+    values, state, rows = _toy_start(n_members, rng), np.full(n_members, 6.0), []
+    quarter = n_members // 4
+    for generation in range(20):
+        end, speed = _toy_scores(values)
+        state = state + (end - state) * speed
+        scores = state + 0.03 * rng.normal(size=n_members)
+        if generation == 2:
+            scores[5] = np.nan
+        order, ancestors = np.argsort(scores), np.arange(n_members)
+        ancestors[order[-quarter:]] = rng.choice(order[:quarter], quarter)
+        rows += [
+            {"generation": generation, "member": i, "ancestor": int(ancestors[i]), "reason": "",
+             "score": scores[i], **{name: column[i] for name, column in values.items()}}
+            for i in range(n_members)
+        ]  # fmt: skip
+        moved = ancestors != np.arange(n_members)
+        factors = {name: np.where(moved, rng.uniform(0.6, 1.6, n_members), 1) for name in values}
+        values = {name: column[ancestors] * factors[name] for name, column in values.items()}
+        values["dropout"] = np.minimum(values["dropout"], 0.7)
+        state = state[ancestors]
+    return rows
+
+
+def _toy_members(rng: np.random.Generator) -> list[dict[str, Any]]:
+    values = _toy_start(200, rng)
+    scores = _toy_scores(values)[0] + np.abs(0.1 * rng.normal(size=200))
+    scores[values["learning_rate"] > 0.011] = np.nan
+    columns = {"score": scores, **values}
+    return [
+        {"member": i, **{name: column[i] for name, column in columns.items()}} for i in range(200)
+    ]
+
+
+def _toy_groups(rng: np.random.Generator) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Without coordinated dropout low losses are of models that copy spikes."""
+    copying = rng.uniform(size=200)
+    r2 = 0.9 - 4.8 * np.abs(copying - 0.45) ** 1.5 + 0.05 * rng.normal(size=200)
+    groups = {"no CD": (110 - 15 * copying + 0.6 * rng.normal(size=200), r2)}
+    for name, offset, spread in (("CD", 112, 0.4), ("sample validation", 113, 0.9)):
+        r2 = 0.9 * rng.beta(4, 1.2, 200)
+        groups[name] = (offset - 12 * r2 + spread * rng.normal(size=200), r2)
+    return groups
 
 
 def page() -> str:

@@ -47,6 +47,23 @@ ROWS = [
     {"metric": "PSTH R²", "unit": "", "value": None, "note": "no conditions"},
 ]
 PATHS = np.cumsum(RNG.normal(size=(6, 40, 2)), axis=1)
+LINEAGE = [
+    {
+        "generation": generation,
+        "member": member,
+        "ancestor": 1 if member == 2 else member,
+        "reason": "",
+        "score": np.nan if (generation, member) == (1, 2) else 3.0 - generation + member,
+        "dropout": 0.1 * member + 0.02 * generation,
+        "l2_gen": 10.0 ** (member - generation),
+    }
+    for generation in range(4)
+    for member in range(3)
+]
+MEMBERS = [
+    {"member": i, "score": RNG.uniform(1, 2), "dropout": 0.03 * i, "l2_gen": 10.0 ** (i - 8)}
+    for i in range(16)
+]
 CASES = [
     Case("raster", {"data": "recording"}, labels=("time (s)", "neuron")),
     Case("raster", {**BOTH, "trial": 1}, labels=("time (s)", "neuron")),
@@ -77,6 +94,34 @@ CASES = [
     Case("autoencoder_weights", {"weights": RNG.normal(size=(6, 6))}, labels=("input", "output")),
     Case("scores", {"rows": ROWS, "label": "score"}, labels=("score", "")),
     Case("decoding", {"behavior": PATHS, "prediction": PATHS + 0.1}, labels=("x (a.u.)", "y (a")),
+    Case("search_scores", {"lineage": LINEAGE}, labels=("generation", "lower is better")),
+    Case(
+        "hyperparameter_trajectories",
+        {"lineage": LINEAGE, "name": "l2_gen"},
+        labels=("generation", "l2_gen"),
+    ),
+    Case(
+        "all_hyperparameter_trajectories",
+        {"lineage": LINEAGE},
+        panels=2,
+        labels=("generation", ""),
+    ),
+    Case(
+        "loss_against_r2",
+        {"groups": {"CD": (RNG.uniform(size=9), RNG.uniform(size=9))}, "true_loss": 0.1},
+        labels=("loss", "R²"),
+    ),
+    Case(
+        "hyperparameter_sensitivity",
+        {"members": MEMBERS, "name": "dropout"},
+        labels=("dropout", "lower is better"),
+    ),
+    Case(
+        "all_hyperparameter_sensitivities",
+        {"members": MEMBERS},
+        panels=2,
+        labels=("l2_gen", "lower is better"),
+    ),
 ]
 
 

@@ -1,7 +1,8 @@
 """One function per figure: results and axes in, axes out; nothing is shown or saved unasked.
 
 Every function draws into the axes it is given, or into a new figure without them, and knows
-`SpikeData`, `Posterior` and arrays only, never a model. See ``docs/gallery.md``.
+`SpikeData`, `Posterior`, arrays and plain rows only, never a model or a search.
+See ``docs/gallery.md``.
 """
 
 from latentspike.plot.activity import raster, rates
@@ -10,17 +11,31 @@ from latentspike.plot.fitting import autoencoder_weights, scores, training_curve
 from latentspike.plot.latents import factors, factors_3d, inferred_inputs
 from latentspike.plot.psth import psths
 from latentspike.plot.save import save
+from latentspike.plot.search import (
+    all_hyperparameter_sensitivities,
+    all_hyperparameter_trajectories,
+    hyperparameter_sensitivity,
+    hyperparameter_trajectories,
+    loss_against_r2,
+    search_scores,
+)
 
 __all__ = [
+    "all_hyperparameter_sensitivities",
+    "all_hyperparameter_trajectories",
     "autoencoder_weights",
     "decoding",
     "factors",
     "factors_3d",
+    "hyperparameter_sensitivity",
+    "hyperparameter_trajectories",
     "inferred_inputs",
+    "loss_against_r2",
     "psths",
     "raster",
     "rates",
     "save",
     "scores",
+    "search_scores",
     "training_curves",
 ]
