@@ -237,16 +237,16 @@ def test_a_driver_that_was_killed_is_resumed(undisturbed, make, cluster, tmp_pat
         from pathlib import Path
         ray.cloudpickle.register_pickle_by_value(sys.modules["test_ray_faults"])
         folder, task = Path({str(tmp_path)!r}), make_task()
-        options = RayOptions(address={cluster.address!r})
         store = Store(folder / "weights")
-        executor = HeldExecutor(task, key=KEY, n_members=N, store=store, options=options)
+        executor = HeldExecutor(task, key=KEY, n_members=N, store=store, options=RayOptions())
         orders = first_orders(task)
         outcomes = executor.train(orders, generation=0, n_epochs=N_EPOCHS)
         (folder / "hold").touch()
         orders = next_orders(orders, outcomes, ANCESTORS[0])
         executor.train(orders, generation=1, n_epochs=N_EPOCHS)
     """
-    driver = subprocess.Popen([sys.executable, "-c", textwrap.dedent(code)])
+    env = os.environ | {"RAY_ADDRESS": cluster.address}
+    driver = subprocess.Popen([sys.executable, "-c", textwrap.dedent(code)], env=env)
     try:
         workers = [who_trains(tmp_path, member, N_EPOCHS)[0] for member in (0, 2)]
     finally:
