@@ -12,12 +12,14 @@ from latentspike.plot.latents import factors, factors_3d, inferred_inputs
 from latentspike.plot.psth import psths
 from latentspike.plot.save import save
 from latentspike.plot.search import (
-    all_hyperparameter_sensitivities,
     all_hyperparameter_trajectories,
-    hyperparameter_sensitivity,
     hyperparameter_trajectories,
-    loss_against_r2,
     search_scores,
+)
+from latentspike.plot.sensitivity import (
+    all_hyperparameter_sensitivities,
+    hyperparameter_sensitivity,
+    loss_against_r2,
 )
 
 __all__ = [
