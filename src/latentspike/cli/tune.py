@@ -23,9 +23,9 @@ class Tune(Common):
     """Search the hyperparameters of a model on a recording; the best model goes to the folder RUN.
 
     Works with no other option than FILE: the size of LFADS and of the batches are chosen for the
-    recording, the number of models that compete for the machine, and the number of generations by
-    two measured epochs, so that the search takes no longer than --minutes; it stops early when
-    nothing improves. What was chosen, and why, is printed and written to RUN/search.toml.
+    recording, the number of models that compete for the machine, and as many generations as fit
+    into --minutes by two measured epochs, but at least 6; the search stops early when nothing
+    improves. What was chosen is printed, with the reason, and kept in RUN/search.toml.
 
     Settings come from a TOML file (--config) with the tables [data], [model] and [training] of
     `latentspike fit`, [search] and [space]; --set changes single ones. [space] starts from Table 1
@@ -59,8 +59,8 @@ class Tune(Common):
     seed: Annotated[int | None, conf.arg(metavar="INT")] = None
     """Seed of hold-outs, split, weights and all draws; overrides the configuration."""
     minutes: Annotated[float | None, conf.arg(metavar="MINUTES")] = None
-    """Choose search.max_generations so that the search takes no longer on this machine; 40 by
-    default."""
+    """Choose as many generations (search.max_generations) as fit into this time on this machine,
+    from 6 to 24; 40 by default."""
     resume: Flag = False
     """Continue an interrupted search, to the same result as without the interruption. Only
     search.max_generations and search.patience may change."""
