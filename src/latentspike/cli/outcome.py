@@ -91,6 +91,7 @@ def message_of(error: BaseException) -> str:
     if isinstance(error, OSError) and error.strerror:
         where = f"{error.filename}: " if error.filename is not None else ""
         text = f"{where}{error.strerror}"
+    text = "; ".join([text, *getattr(error, "__notes__", [])])
     if isinstance(error, KeyboardInterrupt) and not text:
         text = "interrupted"
     if exit_code(error) == 1:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from sklearn.linear_model import PoissonRegressor
 
 _MAX_LOG = 20.0  # caps exp() far above any count per bin, so that extrapolation stays finite
 _MANY_FEATURES = 150  # beyond, the Hessian of Newton's method costs more than it saves
@@ -102,6 +101,8 @@ def _fit_neuron(
         return np.zeros(scaled.shape[1]), float(np.log(0.5 / weight.sum()))
     alpha = penalty / float(np.sum(weight))
     solver = "newton-cholesky" if scaled.shape[1] <= _MANY_FEATURES else "lbfgs"
+    from sklearn.linear_model import PoissonRegressor  # seconds to import, for few commands
+
     model = PoissonRegressor(alpha=alpha, solver=solver, max_iter=1000, tol=1e-4)
     # Both the penalty and the weights are relative to the total weight in scikit-learn, and a
     # log offset is the same as counts per exposure weighted by the exposure.

@@ -44,10 +44,6 @@ class SearchState:
         """Number of members."""
         return len(self.hyperparams)
 
-    def continued(self) -> SearchState:
-        """The same, but not stopped: the budget has grown."""
-        return dataclasses.replace(self, stopped=None)
-
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON, which keeps them exactly."""
         return {
@@ -100,6 +96,10 @@ class Algorithm(Protocol):
         scores : float [members], lower is better; not finite means failed
         key : PRNG key of the search; the generation is folded in
         """
+        ...
+
+    def reason_to_stop(self, state: SearchState) -> str | None:
+        """Why the search ends here under these settings, or None."""
         ...
 
 

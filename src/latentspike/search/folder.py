@@ -84,9 +84,21 @@ class SearchFolder:
         return document
 
     def lineage(self) -> list[Row]:
-        """Rows of the generations that were finished."""
-        last = self.manifest()["generation"]
-        return [row for row in _from_csv(self.path / LINEAGE) if row["generation"] <= last]
+        """Rows of the generations that were finished.
+
+        Raises
+        ------
+        ValueError : if the table is damaged or rows are missing.
+        """
+        manifest = self.manifest()
+        last = manifest["generation"]
+        rows = [row for row in _from_csv(self.path / LINEAGE) if row["generation"] <= last]
+        expected = (last + 1) * len(manifest["ancestors"])
+        if len(rows) != expected:
+            raise ValueError(
+                f"{self.path / LINEAGE} is damaged: it has {len(rows)} rows of {expected}"
+            )
+        return rows
 
     def scores(self, generation: int) -> list[Row]:
         """Rows of one generation: one per member and epoch."""

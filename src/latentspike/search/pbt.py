@@ -128,10 +128,14 @@ class PBT:
             or state.reference - lowest > self.min_improvement * abs(state.reference)
         ):
             state = replace(state, reference=lowest, reference_generation=state.generation)
+        return replace(state, stopped=self.reason_to_stop(state))
+
+    def reason_to_stop(self, state: SearchState) -> str | None:
+        """Why the search ends here under these settings, or None."""
         stopped = reason_to_stop(state, self.max_generations)
         if stopped is None and state.generation - state.reference_generation >= self.patience:
-            stopped = f"no improvement in {self.patience} generations"
-        return replace(state, stopped=stopped)
+            return f"no improvement in {self.patience} generations"
+        return stopped
 
     def _exploit(
         self, scores: np.ndarray, warmup: bool, rngs: list[np.random.Generator]

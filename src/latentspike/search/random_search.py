@@ -69,5 +69,9 @@ class RandomSearch:
             failed = [score is None for score in state.scores]
             found = np.where(failed, np.nan, found)
         new = advanced(state, found)
-        new = replace(new, stopped=reason_to_stop(new, self.max_generations))
+        new = replace(new, stopped=self.reason_to_stop(new))
         return new, StepInfo(np.arange(state.n_members), ("",) * state.n_members)
+
+    def reason_to_stop(self, state: SearchState) -> str | None:
+        """Why the search ends here under these settings, or None."""
+        return reason_to_stop(state, self.max_generations)

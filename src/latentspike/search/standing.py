@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from latentspike.search.algorithm import SearchState, StepInfo
+from latentspike.search.algorithm import Algorithm, SearchState, StepInfo
 from latentspike.search.folder import Row, SearchFolder
 from latentspike.search.member import Best, Order, Outcome
 from latentspike.training.progress import Progress
+from latentspike.training.settings import TRAINING_HYPERPARAMS, TrainingSettings
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,23 +83,22 @@ class Standing:
         }
 
     @classmethod
-    def load(cls, folder: SearchFolder, *, max_generations: int) -> Standing:
-        """A search that was interrupted, or that ended at a smaller budget.
+    def load(
+        cls, folder: SearchFolder, algorithm: Algorithm, settings: TrainingSettings
+    ) -> Standing:
+        """A search that was interrupted, or that has ended: whether it goes on is decided again.
 
         Parameters
         ----------
         folder : that holds it
-        max_generations : budget, which may have changed since
+        algorithm, settings : whose limits may have changed since
         """
         found = folder.manifest()
         state = SearchState.from_dict(found["state"])
         progress = [Progress.from_dict(p) for p in found["progress"]]
-        if (state.stopped or "").startswith("reached") and state.generation < max_generations:
-            state = state.continued()
-        for p in progress:
-            if (p.stopped or "").startswith("reached"):
-                p.stopped = None
-        return cls(
+        for p, values in zip(progress, state.hyperparams, strict=True):
+            p.stopped = p.reason_to_stop(settings, (TRAINING_HYPERPARAMS | values)["learning_rate"])
+        loaded = cls(
             state=state,
             ancestors=found["ancestors"],
             progress=progress,
@@ -107,6 +107,15 @@ class Standing:
             lineage=folder.lineage(),
             scores=[folder.scores(g) for g in range(state.generation)],
         )
+        return loaded.judged(algorithm)
+
+    def judged(self, algorithm: Algorithm) -> Standing:
+        """The same, stopped or not as the algorithm and its members say now."""
+        stopped = algorithm.reason_to_stop(self.state)
+        resting = (f or p.stopped for f, p in zip(self.failed, self.progress, strict=True))
+        if stopped is None and all(resting):
+            stopped = "every member has stopped"
+        return replace(self, state=replace(self.state, stopped=stopped))
 
     def history(self, member: int, generation: int) -> list[dict[str, float]]:
         """Rows of a member and its ancestors, one per epoch, up to a generation."""

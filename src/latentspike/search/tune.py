@@ -169,8 +169,7 @@ class _Search:
                     f"{value!r}; resume with the same data, configuration and seed, or use another "
                     "folder"
                 )
-        limit = self.settings.algorithm.max_generations
-        return Standing.load(self.folder, max_generations=limit)
+        return Standing.load(self.folder, self.settings.algorithm, self.task.settings)
 
     def loop(self, now: Standing, executor: Executor, *, show: bool) -> Standing:
         """Generations until the algorithm, or every member, stops."""
@@ -204,9 +203,7 @@ class _Search:
         )
         scores = np.array([o.score for o in outcomes])
         state, info = self.settings.algorithm.step(self.space, now.state, scores, key=self.key)
-        if state.stopped is None and all(o.failed or o.progress.stopped for o in outcomes):
-            state = dataclasses.replace(state, stopped="every member has stopped")
-        after = now.after(outcomes, state, info)
+        after = now.after(outcomes, state, info).judged(self.settings.algorithm)
         if self.folder is not None:
             manifest = {"identity": self.identity, **after.to_manifest()}
             self.folder.commit(number, manifest, after.scores[number], after.lineage)

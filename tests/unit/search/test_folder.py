@@ -52,9 +52,9 @@ def test_tables_come_back_exactly(tmp_path):
     folder = SearchFolder(tmp_path)
     assert not folder.exists()
     scores = [{"generation": 0, "member": 0, "epoch": 2, "valid_loss": 1 / 3}]
-    folder.commit(0, {"state": 1}, scores, ROWS)
+    folder.commit(0, {"ancestors": [0, 1]}, scores, ROWS)
     assert folder.exists()
-    assert folder.manifest()["state"] == 1
+    assert folder.manifest()["ancestors"] == [0, 1]
     assert folder.lineage() == ROWS
     assert folder.scores(0) == scores
 
@@ -62,7 +62,7 @@ def test_tables_come_back_exactly(tmp_path):
 def test_a_failed_score_is_nan(tmp_path):
     folder = SearchFolder(tmp_path)
     rows = [ROWS[0] | {"score": float("nan"), "reason": "loss is not finite, in epoch 1"}]
-    folder.commit(0, {}, [], rows)
+    folder.commit(0, {"ancestors": [0]}, [], rows)
     (row,) = folder.lineage()
     assert np.isnan(row["score"]) and row["reason"] == rows[0]["reason"]
     assert folder.scores(0) == []
@@ -70,9 +70,9 @@ def test_a_failed_score_is_nan(tmp_path):
 
 def test_rows_that_were_never_committed_do_not_count(tmp_path):
     folder = SearchFolder(tmp_path)
-    folder.commit(0, {}, [], ROWS)
+    folder.commit(0, {"ancestors": [0, 1]}, [], ROWS)
     manifest = (tmp_path / "search.json").read_text()
-    folder.commit(1, {}, [], ROWS + [row | {"generation": 1} for row in ROWS])
+    folder.commit(1, {"ancestors": [0, 1]}, [], ROWS + [row | {"generation": 1} for row in ROWS])
     (tmp_path / "search.json").write_text(manifest)  # as if it had been killed before
     assert folder.lineage() == ROWS
 
@@ -91,9 +91,18 @@ def test_a_damaged_manifest_is_named(tmp_path, text, message):
         SearchFolder(tmp_path).manifest()
 
 
+def test_a_shortened_table_is_named(tmp_path):
+    folder = SearchFolder(tmp_path)
+    folder.commit(0, {"ancestors": [0, 1]}, [], ROWS)
+    text = (tmp_path / "lineage.csv").read_text().splitlines(keepends=True)
+    (tmp_path / "lineage.csv").write_text("".join(text[:-1]))
+    with pytest.raises(ValueError, match=r"lineage\.csv is damaged: it has 1 rows of 2"):
+        folder.lineage()
+
+
 def test_a_damaged_table_is_named(tmp_path):
     folder = SearchFolder(tmp_path)
-    folder.commit(0, {}, [], ROWS)
+    folder.commit(0, {"ancestors": [0, 1]}, [], ROWS)
     (tmp_path / "lineage.csv").write_text("generation,member\n0,x\n")
     with pytest.raises(ValueError, match=r"lineage\.csv is damaged"):
         folder.lineage()

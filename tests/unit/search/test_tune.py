@@ -118,6 +118,24 @@ def test_a_finished_search_resumes_to_its_result(tmp_path):
     np.testing.assert_array_equal(first.best.params["weights"], again.best.params["weights"])
 
 
+def test_more_patience_continues_a_search_that_had_lost_it(tmp_path):
+    impatient = PBT(6, fraction=0.5, patience=1, min_improvement=0.9)
+    first = search(tmp_path / "a", algorithm=impatient)
+    assert first.stopped == "no improvement in 1 generations"
+    patient = PBT(6, fraction=0.5, patience=9, min_improvement=0.9)
+    whole = search(tmp_path / "b", algorithm=patient)
+    again = search(tmp_path / "a", algorithm=patient, resume=True)
+    assert again.stopped == whole.stopped == "reached 6 generations"
+    same_lineage(whole.lineage, again.lineage)
+
+
+def test_a_smaller_budget_trains_no_further(tmp_path):
+    first = search(tmp_path, algorithm=PBT(4, fraction=0.5))
+    again = search(tmp_path, algorithm=PBT(2, fraction=0.5), resume=True)
+    assert again.stopped == "reached 2 generations"
+    same_lineage(first.lineage, again.lineage)
+
+
 class Interrupted(LocalExecutor):
     """Stops in the middle of a generation."""
 
