@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -84,6 +85,9 @@ OPTIONS = Tune
 
 def run(options: Tune) -> Report:
     """Configure, choose what was left open, and search; see `Tune`."""
+    if options.executor == "ray":
+        # this process trains little: leave the memory of a GPU to the blocks
+        os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
     from latentspike.cli.search_plan import make_plan
 
     if options.resume and options.overwrite:
