@@ -149,6 +149,18 @@ def test_nothing_compiles_twice():
     assert programs[0]._cache_size() == 1
 
 
+def test_lfads_side_by_side_is_lfads_one_after_another():
+    """What a GPU compiles, on this CPU."""
+    counts = np.random.default_rng(4).poisson(1.0, (30, 8, 6))
+    task = task_of(LFADS(SMALL), SpikeData(counts, 0.02))
+    _, expected = trained(task, Layout("map", "members", 1, 3), n=3, n_generations=1)
+    _, found = trained(task, Layout("vmap", "members", 1, 3), n=3, n_generations=1)
+    for one, other in zip(expected, found, strict=True):
+        for before, after in zip(one.rows, other.rows, strict=True):
+            assert after["train_loss"] == pytest.approx(before["train_loss"], rel=1e-5)
+            assert after["valid_loss"] == pytest.approx(before["valid_loss"], rel=1e-5)
+
+
 def test_a_copy_takes_state_but_not_the_best_of_its_place():
     task = autoencoder_task()
     executor, outcomes = trained(task, n=2, n_generations=1)
