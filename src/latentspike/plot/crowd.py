@@ -8,6 +8,8 @@ from typing import Any
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from latentspike.plot import style
 
@@ -56,3 +58,12 @@ def grid_of_axes(axes: Any, n_panels: int, *, sharey: bool = False) -> np.ndarra
 def legend_right(ax: Axes) -> None:
     """Legend beside the panel."""
     ax.legend(loc="upper left", bbox_to_anchor=(1, 1), frameon=False, fontsize="small")
+
+
+def plain_log_ticks(axis: Axis) -> None:
+    """Few ticks on a logarithmic axis, in plain numbers that do not run into each other."""
+    low, high = sorted(axis.get_view_interval())
+    locator = LogLocator(subs=(1.0, 2.0, 5.0) if high < 100 * low else (1.0,), numticks=6)
+    axis.set_major_locator(MaxNLocator(nbins=4) if high < 10 * low else locator)
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_formatter(NullFormatter())

@@ -16,7 +16,13 @@ from matplotlib.patheffects import withStroke
 from matplotlib.ticker import MaxNLocator
 
 from latentspike.plot import style
-from latentspike.plot.crowd import ceiling_of, grid_of_axes, legend_right, mark_off_the_top
+from latentspike.plot.crowd import (
+    ceiling_of,
+    grid_of_axes,
+    legend_right,
+    mark_off_the_top,
+    plain_log_ticks,
+)
 from latentspike.plot.lineage import (
     Row,
     Scale,
@@ -133,6 +139,8 @@ def hyperparameter_trajectories(
     ax = style.one_axes(ax, (6.4, 3.2))
     _trajectories(ax, tree, values)
     ax.set_yscale(chosen)
+    if chosen == "log":
+        plain_log_ticks(ax.yaxis)
     _over_generations(ax, tree, y=name)
     legend_right(ax)
     return ax
@@ -183,6 +191,8 @@ def all_hyperparameter_trajectories(
     for ax, name, value, kind in zip(panels, shown, values, chosen, strict=True):
         _trajectories(ax, tree, value)
         ax.set_yscale(kind)
+        if kind == "log":
+            plain_log_ticks(ax.yaxis)
         _over_generations(ax, tree, y=name)
     handles, labels = panels[0].get_legend_handles_labels()
     if axes is None:

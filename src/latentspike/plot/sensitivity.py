@@ -10,7 +10,12 @@ from matplotlib.axes import Axes
 from scipy.stats import spearmanr
 
 from latentspike.plot import style
-from latentspike.plot.crowd import ceiling_of, grid_of_axes, mark_off_the_top
+from latentspike.plot.crowd import (
+    ceiling_of,
+    grid_of_axes,
+    mark_off_the_top,
+    plain_log_ticks,
+)
 from latentspike.plot.lineage import (
     Row,
     Scale,
@@ -129,6 +134,8 @@ def hyperparameter_sensitivity(
     ax = style.one_axes(ax, (4.0, 3.0))
     _sensitivity(ax, values, scores)
     ax.set_xscale(chosen)
+    if chosen == "log":
+        plain_log_ticks(ax.xaxis)
     style.tidy(ax, x=name, y=label)
     return ax
 
