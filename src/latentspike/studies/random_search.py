@@ -142,7 +142,7 @@ def _run(
         key=jax.random.key(seed),
     )
     losses, r2 = scores(result, model, data.select_trials(split.validation))
-    correlation = float(spearmanr(losses, r2)[0])
+    correlation = float(np.asarray(spearmanr(losses, r2))[0])
     return {
         "losses": losses,
         "r2": r2,
