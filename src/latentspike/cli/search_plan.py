@@ -12,7 +12,7 @@ import numpy as np
 
 from latentspike.cli import recording
 from latentspike.cli.configuration import Configuration
-from latentspike.cli.outcome import UsageError, note
+from latentspike.cli.outcome import Report, UsageError, note
 from latentspike.cli.recording import Prepared
 from latentspike.cli.search_configuration import (
     DEFAULT_MINUTES,
@@ -24,6 +24,7 @@ from latentspike.cli.search_configuration import (
     make_space,
     merged,
 )
+from latentspike.cli.toml import to_toml
 from latentspike.models.lfads import LFADS
 from latentspike.models.protocol import DataSpec
 from latentspike.models.registry import model_to_config
@@ -201,6 +202,27 @@ def estimate_memory(plan: Plan) -> tuple[str, dict[str, int]]:
         "step_bytes": side_by_side * estimate_step_bytes(task.model, task.train, task.settings),
     }
     return executor.describe(), sizes | {"total_bytes": sum(sizes.values())}
+
+
+def dry_run(plan: Plan) -> Report:
+    """All settings as TOML, with the layout of the members and the memory that they need."""
+    layout, sizes = estimate_memory(plan)
+    values = plan.configuration.to_dict()
+    lines = [f"# recording: {plan.prepared.data}", f"# members on {layout}", "# estimated memory:"]
+    lines += [
+        f"#   {name.removesuffix('_bytes'):<10}{size / 2**20:10.1f} MiB"
+        for name, size in sizes.items()
+    ]
+    search = plan.configuration.search
+    if search.max_generations is None:
+        lines.append(f"# max_generations is chosen at the start, for {search.minutes:g} minutes")
+    document = {
+        "configuration": values,
+        "chosen": plan.chosen,
+        "layout": layout,
+        "memory": sizes,
+    }
+    return Report(document, "\n".join([*lines, to_toml(values)]).rstrip())
 
 
 def require_path(document: dict[str, Any], given: str | None) -> None:

@@ -88,7 +88,7 @@ def run(options: Tune) -> Report:
     if options.executor == "ray":
         # this process trains little: leave the memory of a GPU to the blocks
         os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
-    from latentspike.cli.search_plan import make_plan
+    from latentspike.cli.search_plan import dry_run, make_plan
 
     if options.resume and options.overwrite:
         raise UsageError("--resume continues the search, --overwrite replaces it: choose one")
@@ -96,7 +96,7 @@ def run(options: Tune) -> Report:
     plan = make_plan(document)
     _say(plan.chosen)
     if options.dry_run:
-        return _dry_run(plan)
+        return dry_run(plan)
     return _tune(options, folder, plan)
 
 
@@ -141,29 +141,6 @@ def _usual_folder(options: Tune, document: dict[str, Any]) -> Path:
 def _say(chosen: dict[str, str]) -> None:
     for name, text in chosen.items():
         note(f"chosen: {name} = {text}")
-
-
-def _dry_run(plan: Plan) -> Report:
-    from latentspike.cli.search_plan import estimate_memory
-    from latentspike.cli.toml import to_toml
-
-    layout, sizes = estimate_memory(plan)
-    values = plan.configuration.to_dict()
-    lines = [f"# recording: {plan.prepared.data}", f"# members on {layout}", "# estimated memory:"]
-    lines += [
-        f"#   {name.removesuffix('_bytes'):<10}{size / 2**20:10.1f} MiB"
-        for name, size in sizes.items()
-    ]
-    search = plan.configuration.search
-    if search.max_generations is None:
-        lines.append(f"# max_generations is chosen at the start, for {search.minutes:g} minutes")
-    document = {
-        "configuration": values,
-        "chosen": plan.chosen,
-        "layout": layout,
-        "memory": sizes,
-    }
-    return Report(document, "\n".join([*lines, to_toml(values)]).rstrip())
 
 
 def _executor(options: Tune) -> MakeExecutor:

@@ -48,6 +48,14 @@ class _Member:
         return Outcome(self.order.member, self.progress, rows, score, self.best, self.failed)
 
 
+def weights_like(task: Task) -> Weights:
+    """Shapes of one member's weights, without computing any."""
+    spec = DataSpec.of(task.train)
+    params = jax.eval_shape(lambda key: task.model.init(spec, key=key), jax.random.key(0))
+    optimizer = jax.eval_shape(task.program(1).optimizer.init, params)
+    return Weights(TrainState(params, optimizer), params)
+
+
 class LocalExecutor:
     """Trains members of a search on this process's devices, as one compiled program.
 
@@ -75,7 +83,7 @@ class LocalExecutor:
         self._key = key
         self._store = store
         self._init = jax.jit(lambda key: task.model.init(DataSpec.of(task.train), key=key))
-        self._like = self._shapes()
+        self._like = weights_like(task)
         self.layout = layout or choose_layout(task, self._like, n_members)
         n_sharing = self.layout.n_devices if self.layout.share == "trials" else 1
         self._program = task.program(n_sharing)
@@ -136,11 +144,6 @@ class LocalExecutor:
     def close(self) -> None:
         """Let go of the weights."""
         self._weights = {}
-
-    def _shapes(self) -> Weights:
-        params = jax.eval_shape(self._init, self._key)
-        optimizer = jax.eval_shape(self._task.program(1).optimizer.init, params)
-        return Weights(TrainState(params, optimizer), params)
 
     def _before(self, order: Order, generation: int, incoming: Mapping[int, Weights]) -> Weights:
         """Weights that a member starts a generation with."""

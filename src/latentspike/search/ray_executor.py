@@ -16,8 +16,7 @@ from uuid import uuid4
 
 import jax
 
-from latentspike.models.protocol import DataSpec
-from latentspike.search.local import OnEpoch
+from latentspike.search.local import OnEpoch, weights_like
 from latentspike.search.member import Order, Outcome, Weights
 from latentspike.search.ray_cluster import (
     RayOptions,
@@ -30,7 +29,6 @@ from latentspike.search.ray_cluster import (
 from latentspike.search.ray_generation import Block, Generation
 from latentspike.search.ray_worker import Setup, Worker
 from latentspike.search.store import Store
-from latentspike.training.epoch import TrainState
 from latentspike.training.task import Task
 
 __all__ = ["RayExecutor", "RayOptions"]
@@ -173,11 +171,7 @@ class RayExecutor:
 
     @cached_property
     def _like(self) -> Weights:
-        """Shapes of a member's weights."""
-        spec = DataSpec.of(self._task.train)
-        params = jax.eval_shape(lambda key: self._task.model.init(spec, key=key), self._key)
-        optimizer = jax.eval_shape(self._task.program(1).optimizer.init, params)
-        return Weights(TrainState(params, optimizer), params)
+        return weights_like(self._task)
 
     def save(self, generation: int, member: int, weights: Weights) -> None:
         """Store a member's weights for a worker that does not see the folder."""
