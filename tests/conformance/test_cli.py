@@ -307,14 +307,15 @@ def test_a_search_needs_nothing_but_an_nwb_file(tmp_path, capsys, monkeypatch):
     # what is chosen stays as it is, in a size that a test can wait for
     limits = {"STEPS_PER_GENERATION": 5, "FEWEST_GENERATIONS": 2, "MOST_GENERATIONS": 3}
     for name, value in (limits | {"FEWEST_MEMBERS": 4}).items():
-        monkeypatch.setattr(defaults, f"_{name}", value)
+        monkeypatch.setattr(defaults, name, value)
     monkeypatch.chdir(tmp_path)
     code, document, errors = called(capsys, "tune", "session.nwb")
     assert code == 0 and document["run"] == "session-tuned"
     assert document["model"] == "LFADS" and 2 <= document["n_generations"] <= 3
     assert set(document["chosen"]) == {
-        "data.bin_width", "model", "training.batch_size", "search.n_members",
-        "search.epochs_per_generation", "search.max_generations",
+        "data.bin_width", "model", "training.batch_size", "training.decay_factor",
+        "training.decay_patience", "search.n_members", "search.epochs_per_generation",
+        "search.warmup", "search.max_generations",
     }  # fmt: skip
     for name, text in document["chosen"].items():
         assert f"chosen: {name} = {text}" in errors

@@ -94,9 +94,11 @@ def make_plan(document: dict[str, Any]) -> Plan:
     check_fittable(base.model, prepared.data)
     space = make_space(base.model, document.get("space", {}))
     split = recording.choose_split(prepared, base.training.validation_fraction, base.seed)
-    if "batch_size" not in training:
-        base = _choose_batches(base, split, chosen)
+    base = _choose_training(base, split, training, chosen)
     search = _choose_sizes(search, split.train.size, base.training.batch_size, chosen)
+    if "warmup" in document.get("search", {}) or search.algorithm != "pbt":
+        return Plan(SearchConfiguration(base, search, space), prepared, split, chosen)
+    search = _choose_warmup(search, base.training.ramp_epochs, chosen)
     return Plan(SearchConfiguration(base, search, space), prepared, split, chosen)
 
 
@@ -127,10 +129,19 @@ def _choose_model(
     return dataclasses.replace(base, model=model)
 
 
-def _choose_batches(base: Configuration, split: Split, chosen: dict[str, str]) -> Configuration:
-    training = defaults.choose_training(split.train.size, base.training)
-    chosen["training.batch_size"] = f"{training.batch_size}, of {split.train.size} training trials"
-    return dataclasses.replace(base, training=training)
+def _choose_training(
+    base: Configuration, split: Split, given: dict[str, Any], chosen: dict[str, str]
+) -> Configuration:
+    """Batches and decay of the learning rate, where they are not given."""
+    usual = defaults.choose_training(split.train.size, base.training)
+    why = {
+        "batch_size": f"{usual.batch_size}, of {split.train.size} training trials",
+        "decay_factor": f"{usual.decay_factor:g}, after epochs without improvement",
+        "decay_patience": f"{usual.decay_patience} epochs",
+    }
+    left = {name: getattr(usual, name) for name in why if name not in given}
+    chosen |= {f"training.{name}": why[name] for name in left}
+    return dataclasses.replace(base, training=dataclasses.replace(base.training, **left))
 
 
 def _choose_sizes(
@@ -151,6 +162,15 @@ def _choose_sizes(
     if search.max_generations is None and search.minutes is None:
         search = dataclasses.replace(search, minutes=DEFAULT_MINUTES)
     return search
+
+
+def _choose_warmup(search: SearchTable, ramp_epochs: int, chosen: dict[str, str]) -> SearchTable:
+    """Generations of PBT without exploit; bounded by the shortest search if that is open."""
+    assert search.epochs_per_generation
+    longest = search.max_generations or defaults.FEWEST_GENERATIONS
+    warmup = defaults.choose_warmup(ramp_epochs, search.epochs_per_generation, longest)
+    chosen["search.warmup"] = f"{warmup}, while the penalties rise"
+    return dataclasses.replace(search, fields=search.fields | {"warmup": warmup})
 
 
 def completed(plan: Plan) -> Plan:

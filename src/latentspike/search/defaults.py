@@ -20,9 +20,9 @@ from latentspike.training.settings import TrainingSettings
 from latentspike.training.task import Task
 
 # steps of the optimizer between two decisions of the algorithm: fewer, and scores are noise
-_STEPS_PER_GENERATION = 130
-_FEWEST_MEMBERS, _MOST_MEMBERS = 12, 32
-_FEWEST_GENERATIONS, _MOST_GENERATIONS = 6, 24
+STEPS_PER_GENERATION = 130
+FEWEST_MEMBERS, MOST_MEMBERS = 12, 32
+FEWEST_GENERATIONS, MOST_GENERATIONS = 6, 24
 
 
 def choose_model(data: SpikeData) -> LFADS:
@@ -61,15 +61,24 @@ def choose_model(data: SpikeData) -> LFADS:
     return LFADS(dataclasses.replace(sizes, observation=observation))
 
 
+def choose_batch_size(n_train: int) -> int:
+    """Trials per step: at least five steps in an epoch, where there are enough trials."""
+    return int(np.clip(n_train // 5, 8, 64))
+
+
 def choose_training(n_train: int, settings: TrainingSettings) -> TrainingSettings:
-    """Batches that leave at least five steps in an epoch, where there are enough trials.
+    """Batches for the recording, and decay of the learning rate.
+
+    The learning rate of a lineage decays where its loss no longer falls, as LFADS is always
+    trained: the search's own perturbations are too slow to anneal it.
 
     Parameters
     ----------
     n_train : training trials
     settings : the rest of the settings
     """
-    return dataclasses.replace(settings, batch_size=int(np.clip(n_train // 5, 8, 64)))
+    batch_size = int(np.clip(n_train // 5, 8, 64))
+    return dataclasses.replace(settings, batch_size=batch_size, decay_factor=0.9, decay_patience=6)
 
 
 def choose_epochs(n_train: int, batch_size: int) -> int:
@@ -80,16 +89,29 @@ def choose_epochs(n_train: int, batch_size: int) -> int:
     >>> choose_epochs(n_train=810, batch_size=64), choose_epochs(n_train=77, batch_size=15)
     (10, 22)
     """
-    return int(np.clip(-(-_STEPS_PER_GENERATION // -(-n_train // batch_size)), 5, 40))
+    return int(np.clip(-(-STEPS_PER_GENERATION // -(-n_train // batch_size)), 5, 40))
+
+
+def choose_warmup(ramp_epochs: int, epochs_per_generation: int, max_generations: int) -> int:
+    """Generations without exploit: while the penalties rise, scores say little about their values.
+
+    No more than a third of the search.
+
+    Examples
+    --------
+    >>> choose_warmup(20, 10, max_generations=24), choose_warmup(20, 2, max_generations=6)
+    (2, 2)
+    """
+    return min(-(-ramp_epochs // epochs_per_generation), max_generations // 3)
 
 
 def choose_n_members() -> int:
     """Members for this machine: a multiple of its devices, so that none is idle."""
     devices = jax.local_devices()
     if devices[0].platform != "cpu":
-        return _MOST_MEMBERS
+        return MOST_MEMBERS
     n = len(devices)
-    return int(np.clip(-(-_FEWEST_MEMBERS // n) * n, _FEWEST_MEMBERS, _MOST_MEMBERS))
+    return int(np.clip(-(-FEWEST_MEMBERS // n) * n, FEWEST_MEMBERS, MOST_MEMBERS))
 
 
 def seconds_per_generation(task: Task, n_members: int, epochs_per_generation: int) -> float:
@@ -137,5 +159,7 @@ def choose_search(
     epochs = choose_epochs(task.train.n_trials, task.settings.batch_size)
     seconds = seconds_per_generation(task, n_members, epochs)
     fit = int(60 * minutes / seconds)
-    n_generations = int(np.clip(fit, _FEWEST_GENERATIONS, _MOST_GENERATIONS))
-    return SearchSettings(PBT(max_generations=n_generations), n_members, epochs), seconds
+    n_generations = int(np.clip(fit, FEWEST_GENERATIONS, MOST_GENERATIONS))
+    warmup = choose_warmup(task.settings.ramp_epochs, epochs, n_generations)
+    algorithm = PBT(max_generations=n_generations, warmup=warmup)
+    return SearchSettings(algorithm, n_members, epochs), seconds

@@ -29,7 +29,7 @@ from latentspike.search import (
     Space,
     tune,
 )
-from latentspike.search.defaults import choose_training
+from latentspike.search.defaults import choose_batch_size
 from latentspike.simulate import chaotic_rnn
 from latentspike.spikes import SpikeData, Split, split_trials
 from latentspike.studies.common import arguments, keep, print_table
@@ -69,8 +69,8 @@ def run_once(
 ) -> dict[str, float]:
     """R² of every method on one draw of trials."""
     part, split = draw_trials(data, share, seed)
-    settings = choose_training(split.train.size, TrainingSettings())
-    n_steps = -(-split.train.size // settings.batch_size)
+    batch_size = choose_batch_size(split.train.size)
+    n_steps = -(-split.train.size // batch_size)
     per_generation = max(2, round(options.steps / options.generations / n_steps))
     n_epochs = per_generation * options.generations
     key = jax.random.key(seed)
@@ -84,7 +84,7 @@ def run_once(
             split=split,
             space=space,
             search=SearchSettings(algorithm, options.members, per_generation),
-            settings=choose_training(split.train.size, TrainingSettings(**own)),
+            settings=TrainingSettings(batch_size=batch_size, **own),
             options=SearchOptions(folder=folder, resume=True, show=False),
             key=key,
         )
@@ -122,14 +122,18 @@ DRAWN_RATE = {"start": "random", "low": 1e-3}
 
 def _fixed(part: SpikeData, split: Split, n_epochs: int, decay: Any, key: jax.Array) -> Fitted:
     settings = TrainingSettings(
-        max_epochs=n_epochs, ramp_epochs=max(1, n_epochs // 8), patience=n_epochs, **decay
+        max_epochs=n_epochs,
+        batch_size=choose_batch_size(split.train.size),
+        ramp_epochs=max(1, n_epochs // 8),
+        patience=n_epochs,
+        **decay,
     )
     return fit(
         MODEL,
         part,
         split=split,
         hyperparams=FIXED,
-        settings=choose_training(split.train.size, settings),
+        settings=settings,
         options=RunOptions(show=False),
         key=key,
     )

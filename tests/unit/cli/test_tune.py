@@ -191,7 +191,8 @@ def test_everything_but_the_length_is_chosen_without_a_measurement(file):
     assert search.n_members and search.epochs_per_generation == 40
     assert (search.max_generations, search.minutes) == (None, 40)
     assert set(plan.chosen) == {
-        "model", "training.batch_size", "search.n_members", "search.epochs_per_generation",
+        "model", "training.batch_size", "training.decay_factor", "training.decay_patience",
+        "search.n_members", "search.epochs_per_generation", "search.warmup",
     }  # fmt: skip
 
 
@@ -199,8 +200,8 @@ def test_what_is_given_is_not_chosen(file):
     plan = plan_of(
         file,
         model={"architecture": {"n_inferred_inputs": 0, "generator_size": 5}},
-        training={"batch_size": 12},
-        search={"n_members": 3, "epochs_per_generation": 2, "max_generations": 7},
+        training={"batch_size": 12, "decay_factor": 1.0, "decay_patience": 3},
+        search={"n_members": 3, "epochs_per_generation": 2, "max_generations": 7, "warmup": 1},
     )
     assert plan.chosen == {}
     sizes = plan.configuration.base.model.architecture
@@ -354,8 +355,9 @@ def test_random_search_and_a_fixed_space(file, tmp_path, capsys):
 def test_a_longer_search_continues(tuned, file, tmp_path):
     whole, run = tmp_path / "whole", tmp_path / "run"
     longer = "--set=search.max_generations=4"
-    assert main(["tune", str(file), "--out", str(whole), *SHORT, longer]) == 0
-    assert main(["tune", str(file), "--out", str(run), *SHORT]) == 0
+    short = [*SHORT, "--set=search.warmup=0"]  # else chosen for the length of the search
+    assert main(["tune", str(file), "--out", str(whole), *short, longer]) == 0
+    assert main(["tune", str(file), "--out", str(run), *short]) == 0
     assert main(["infer", str(run)]) == 0
     assert main(["tune", "--resume", "--out", str(run), longer]) == 0
     assert (run / "lineage.csv").read_text() == (whole / "lineage.csv").read_text()

@@ -42,6 +42,7 @@ def test_values_are_gaussian():
 def test_an_epoch_has_five_steps_and_a_generation_enough(n_train):
     settings = defaults.choose_training(n_train, TrainingSettings(ramp_epochs=7))
     assert settings.ramp_epochs == 7
+    assert settings.decay_factor < 1
     n_steps = -(-n_train // settings.batch_size)
     assert n_steps >= min(5, n_train // 8)
     epochs = defaults.choose_epochs(n_train, settings.batch_size)
@@ -62,6 +63,7 @@ def test_a_search_fits_the_time():
     assert seconds > 0
     assert isinstance(longest.algorithm, PBT) and isinstance(shortest.algorithm, PBT)
     assert longest.algorithm.max_generations == 24
+    assert longest.algorithm.warmup == -(-20 // longest.epochs_per_generation) == 1
     assert shortest.algorithm.max_generations == 6
     assert longest.n_members >= 12
     assert longest.n_members % min(12, len(jax.local_devices())) == 0
