@@ -178,6 +178,8 @@ def test_killed_while_it_measures(recording, tmp_path, monkeypatch):
 
 def interrupt_after(monkeypatch, n_generations: int) -> None:
     """SIGINT, as of Ctrl-C, in the first epoch after so many generations."""
+    # a test run in the background starts with SIGINT ignored
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     real, seen = SearchReporter.epoch, []
 
     def begin(self, generation, *rest):
