@@ -31,6 +31,8 @@ class Reporter:
         self._bar = _bar(max_epochs) if show and sys.stderr.isatty() else None
         self._plain = show and self._bar is None
         self._events: EventFile | None = None
+        if folder is not None:  # a folder that cannot be written to is named before the first epoch
+            (folder / "tensorboard").mkdir(parents=True, exist_ok=True)
 
     def epoch(self, row: dict[str, float]) -> None:
         """Show one epoch and append it to the event file."""
