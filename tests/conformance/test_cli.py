@@ -212,6 +212,8 @@ def test_dry_run_is_a_configuration_and_writes_nothing(work, tmp_path, capsys):
 
 def interrupt_after(monkeypatch, n_epochs: int) -> None:
     """Send this process SIGINT, as Ctrl-C does, once so many epochs are done."""
+    # a test run in the background starts with SIGINT ignored
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     real = Reporter.epoch
 
     def epoch(self, row):
