@@ -19,7 +19,7 @@ from latentspike.cli import search_plan
 from latentspike.cli.main import main
 from latentspike.files import load_arrays
 from latentspike.io import write_npz
-from latentspike.search import SearchFailedError, SearchSettings
+from latentspike.search import SearchFailedError
 from latentspike.search.show import SearchReporter
 
 LINEAR = ["--set=model.name=linear_autoencoder", "--set=search.patience=99"]
@@ -158,17 +158,17 @@ def test_killed_while_it_measures(recording, tmp_path, monkeypatch):
         raise Killed
 
     with monkeypatch.context() as patch:
-        patch.setattr(search_plan.defaults, "choose_search", killed)
+        patch.setattr(search_plan.defaults, "choose_generations", killed)
         with pytest.raises(Killed):
             main(["tune", str(recording), "--out", str(run), *LINEAR, "--minutes=1"])
     text = (run / "search.toml").read_text()
     assert "minutes = 1" in text and "max_generations" not in text
 
-    def chosen(task, *, minutes, n_members):
+    def chosen(task, n_members, epochs_per_generation, *, minutes):
         assert minutes == 1
-        return SearchSettings(search_plan.defaults.PBT(max_generations=2), n_members, 40), 1.0
+        return 2, 1.0
 
-    monkeypatch.setattr(search_plan.defaults, "choose_search", chosen)
+    monkeypatch.setattr(search_plan.defaults, "choose_generations", chosen)
     assert main(["tune", "--resume", "--out", str(run)]) == 0
     assert "max_generations = 2" in (run / "search.toml").read_text()
 

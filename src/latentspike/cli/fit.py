@@ -61,7 +61,7 @@ class Fit(Common):
     dry_run: Flag = False
     """Print the resolved settings as TOML and the estimated memory; write and train nothing."""
     devices: Annotated[int | None, conf.arg(metavar="INT")] = None
-    """Number of JAX devices (CPU cores or GPUs) that share each batch; all by default."""
+    """Number of JAX devices (CPU cores or GPUs) that share each batch; by default what suits it."""
 
 
 OPTIONS = Fit
@@ -121,11 +121,12 @@ def _n_devices(wanted: int | None) -> int:
     import jax
 
     import latentspike.training.fit  # noqa: F401  (asks for one CPU device per core)
+    from latentspike.devices import sharing_a_batch
 
     available = len(jax.local_devices())
     if wanted is not None and not 1 <= wanted <= available:
         raise UsageError(f"--devices must be from 1 to {available}, got {wanted}")
-    return wanted or available
+    return wanted or sharing_a_batch()
 
 
 def _fit(

@@ -180,14 +180,10 @@ def completed(plan: Plan) -> Plan:
         return plan
     assert search.n_members and search.epochs_per_generation and search.minutes
     note("measuring two epochs …")
-    task = plan.task
-    # the budget is that of the usual number of epochs: scaled to the number that is asked for
-    usual = defaults.choose_epochs(task.train.n_trials, task.settings.batch_size)
-    scale = usual / search.epochs_per_generation
-    found, seconds = defaults.choose_search(
-        task, minutes=search.minutes * scale, n_members=search.n_members
+    n_generations, seconds = defaults.choose_generations(
+        plan.task, search.n_members, search.epochs_per_generation, minutes=search.minutes
     )
-    n_generations, minutes = found.algorithm.max_generations, seconds / scale / 60  # pyright: ignore
+    minutes = seconds / 60
     text = (
         f"{n_generations}, of about {_duration(minutes)} each: at most "
         f"{_duration(n_generations * minutes)}; early stop may end it sooner"

@@ -9,11 +9,8 @@ import jax
 import numpy as np
 
 from latentspike.models.lfads import LFADS, Architecture
-from latentspike.models.protocol import GradientModel
 from latentspike.search.local import LocalExecutor
 from latentspike.search.member import Order
-from latentspike.search.pbt import PBT
-from latentspike.search.settings import SearchSettings
 from latentspike.spikes import SpikeData
 from latentspike.training.progress import Progress
 from latentspike.training.settings import TrainingSettings
@@ -139,27 +136,24 @@ def seconds_per_generation(task: Task, n_members: int, epochs_per_generation: in
     return elapsed * -(-n_members // n) * epochs_per_generation
 
 
-def choose_search(
-    task: Task, *, minutes: float = 40.0, n_members: int | None = None
-) -> tuple[SearchSettings, float]:
-    """Population-based training of a size that suits recording and machine.
+def choose_generations(
+    task: Task, n_members: int, epochs_per_generation: int, *, minutes: float
+) -> tuple[int, float]:
+    """Generations that fit into a time on this machine, by a measurement.
 
     Parameters
     ----------
     task : that the members learn
+    n_members, epochs_per_generation : of the search
     minutes : that it may take; early stop may end it sooner
-    n_members : of the search; chosen for the machine if absent
 
     Returns
     -------
-    settings, seconds_per_generation
+    n_generations : no fewer than make a search, no more than are of use
+    seconds : of one of them
     """
-    assert isinstance(task.model, GradientModel)
-    n_members = n_members or choose_n_members()
-    epochs = choose_epochs(task.train.n_trials, task.settings.batch_size)
-    seconds = seconds_per_generation(task, n_members, epochs)
+    seconds = seconds_per_generation(task, n_members, epochs_per_generation)
+    usual = choose_epochs(task.train.n_trials, task.settings.batch_size)
+    most = -(-MOST_GENERATIONS * usual // epochs_per_generation)
     fit = int(60 * minutes / seconds)
-    n_generations = int(np.clip(fit, FEWEST_GENERATIONS, MOST_GENERATIONS))
-    warmup = choose_warmup(task.settings.ramp_epochs, epochs, n_generations)
-    algorithm = PBT(max_generations=n_generations, warmup=warmup)
-    return SearchSettings(algorithm, n_members, epochs), seconds
+    return int(np.clip(fit, FEWEST_GENERATIONS, most)), seconds

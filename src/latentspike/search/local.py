@@ -184,12 +184,14 @@ class LocalExecutor:
         if not any(m.is_active for m in members):
             after |= {o.member: before[o.member] for o in orders}
             return [m.outcome() for m in members]
-        source = np.full(self.layout.n_slots, slots[0])
-        source[slots] = slots
-        by_slot = {m.slot: before[m.order.member] for m in members}
-        stacked = jax.tree.map(lambda *leaves: np.stack(leaves), *[by_slot[s] for s in source])
+        owners = [members[0]] * self.layout.n_slots  # an empty slot holds a copy that never trains
+        for m in members:
+            owners[m.slot] = m
+        stacked = jax.tree.map(
+            lambda *leaves: np.stack(leaves), *[before[m.order.member] for m in owners]
+        )
         weights = self._population.place(stacked)
-        keys = self._keys([by_slot_member for by_slot_member in self._numbers(members, source)])
+        keys = self._keys([m.order.member for m in owners])
         for _ in range(n_epochs):
             if not any(m.is_active for m in members):
                 break
@@ -199,11 +201,6 @@ class LocalExecutor:
             # copies: a view would keep the whole block alive
             after[m.order.member] = jax.tree.map(lambda a, s=m.slot: np.array(a[s]), host)
         return [m.outcome() for m in members]
-
-    @staticmethod
-    def _numbers(members: Sequence[_Member], source: np.ndarray) -> list[int]:
-        number = {m.slot: m.order.member for m in members}
-        return [number[int(slot)] for slot in source]
 
     def _keys(self, numbers: Sequence[int]) -> jax.Array:
         """Key of each member's epochs."""

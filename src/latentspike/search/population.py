@@ -72,14 +72,17 @@ class Population:
         """Take the present parameters as the best of the members named."""
         if not is_best.any():
             return weights
-        best = _take(weights.state.params, weights.best, self.place(is_best))
+        best = _keep(self.place(is_best), weights.state.params, weights.best)
         return Weights(weights.state, best)
 
 
-@jax.jit
-def _take(new: Any, old: Any, chosen: jax.Array) -> Any:
+def _choose(chosen: jax.Array, new: Any, old: Any) -> Any:
+    """Arrays of the members that are chosen [slots], those of the others as they were."""
     pick = lambda a, b: jnp.where(chosen.reshape(-1, *[1] * (a.ndim - 1)), a, b)  # noqa: E731
     return jax.tree.map(pick, new, old)
+
+
+_keep = jax.jit(_choose)
 
 
 def _mesh(program: Program, layout: Layout) -> jax.sharding.Mesh:
@@ -135,8 +138,7 @@ def _block(
 
     if kind == "vmap":
         new, result = jax.vmap(train)(states, hyperparams, epochs, keys)
-        pick = lambda a, b: jnp.where(active.reshape(-1, *[1] * (a.ndim - 1)), a, b)  # noqa: E731
-        return jax.tree.map(pick, new, states), result
+        return _choose(active, new, states), result
 
     def idle(state: Any, *member: Any) -> Any:
         shapes = jax.eval_shape(train, state, *member)[1]

@@ -216,14 +216,14 @@ def test_what_is_given_is_not_chosen(file):
 def test_the_length_is_chosen_for_the_minutes_given(file, monkeypatch):
     asked = []
 
-    def choose(task, *, minutes, n_members):
-        asked.append((minutes, n_members))
-        return SearchSettings(PBT(max_generations=9), n_members, 40), 60.0
+    def choose(task, n_members, epochs_per_generation, *, minutes):
+        asked.append((minutes, n_members, epochs_per_generation))
+        return 9, 30.0
 
-    monkeypatch.setattr(search_plan.defaults, "choose_search", choose)
+    monkeypatch.setattr(search_plan.defaults, "choose_generations", choose)
     search = {"n_members": 3, "epochs_per_generation": 20, "minutes": 10}
     plan = search_plan.completed(plan_of(file, search=search, model={"name": "linear_autoencoder"}))
-    assert asked == [(20, 3)]  # generations of half the usual length: twice as many fit
+    assert asked == [(10, 3, 20)]
     found = plan.configuration.search
     assert (found.max_generations, found.epochs_per_generation) == (9, 20)
     assert "about 30.0 s each: at most 4.5 min" in plan.chosen["search.max_generations"]
