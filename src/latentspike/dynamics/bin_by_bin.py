@@ -1,0 +1,207 @@
+"""The mesoscopic model one bin after the other: free simulation, and a readable reference.
+
+The same equations as `mesoscopic`, in the order in which time passes.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from latentspike.dynamics.drive import mean_decay, reset, same_bin_kernel, time_ratios
+from latentspike.dynamics.escape import expected_spikes
+from latentspike.dynamics.mesoscopic import Prediction, Sums, log_expected, moments
+from latentspike.dynamics.network import Values
+from latentspike.dynamics.stepping import Mesoscopic
+
+
+class State(NamedTuple):
+    """What the past of a network leaves behind."""
+
+    membrane: jax.Array  # exact: trace per target and source [K, K]; Euler: free potential [K]
+    synapse: jax.Array  # exact: [K, K]; Euler: filtered rate of each source [K], Hz
+    displaced: jax.Array  # [K], mV, by the external current
+    recent: jax.Array  # [delay + 1, K], activity of the last bins, the newest first
+    last_potential: jax.Array  # [K]
+    pull: jax.Array  # [ages, K], mV, of the last spike on each age class
+    log_survival: jax.Array  # [ages, K]
+    fired: jax.Array  # [ages, K], activity of the bin in which each class fired
+    old: jax.Array  # [K], mass of the class of old neurons
+    doubtful_old: jax.Array  # [K]
+
+
+class Bin(NamedTuple):
+    """One bin before its activity is known."""
+
+    driven: jax.Array  # [K], mV, from all earlier bins
+    same_bin: jax.Array  # [K, K]
+    state: State  # with the bin's external current in it
+
+
+class Outcome(NamedTuple):
+    """Moments of a bin's activity at a given potential."""
+
+    mean: jax.Array  # [K]
+    slope: jax.Array  # [K]
+    variance: jax.Array  # [K]
+    mass: jax.Array  # [K]
+    expected: jax.Array  # [ages + 1, K], hazard × bin width of each class, the old ones last
+
+
+def start(system: Mesoscopic, values: Values, initial_rate: jax.Array) -> State:
+    """Stationary at a given rate, Hz [K]."""
+    k, n_ages = system.n_populations, system.n_ages
+    before = initial_rate * system.bin_width
+    potential = values.resting + values.membrane_time * (values.strength @ initial_rate)
+    pulled = reset(system, values)
+    if system.stepping.membrane == "exact":
+        a, b, _ = time_ratios(system, values)
+        membrane = before / -jnp.expm1(-a)[:, None] * jnp.ones((k, 1))
+        synapse = before / -jnp.expm1(-b)
+    else:
+        membrane, synapse = potential, initial_rate
+    ages = np.arange(n_ages)[:, None] - np.array(system.refractory_bins)
+    pull = pulled.pull(jnp.maximum(ages, 0)) * potential
+    log_x = jax.vmap(lambda p: _log_expected(system, values, potential, p))(pull)
+    expected = jnp.where(ages >= 0, expected_spikes(log_x), 0.0)
+    log_survival = jnp.concatenate([jnp.zeros((1, k)), -jnp.cumsum(expected, 0)])
+    fired = jnp.broadcast_to(before, (n_ages, k))
+    old = jnp.maximum(1.0 - jnp.sum(jnp.exp(log_survival[:-1]) * fired, 0), 0.0)
+    old = old * system.stepping.has_old
+    return State(
+        membrane=membrane,
+        synapse=synapse,
+        displaced=jnp.zeros(k),
+        recent=jnp.broadcast_to(before, (max(system.delay_bins) + 1, k)),
+        last_potential=potential,
+        pull=pull,
+        log_survival=log_survival[:-1],
+        fired=fired,
+        old=old,
+        doubtful_old=-jnp.expm1(log_survival[-1]) * old,
+    )
+
+
+def _log_expected(
+    system: Mesoscopic, values: Values, potential: jax.Array, pull: jax.Array
+) -> jax.Array:
+    per_bin = reset(system, values).per_bin
+    wide = (x[:, None] for x in (potential, pull, per_bin))
+    return log_expected(system, values, *wide)[:, 0]
+
+
+def open_bin(system: Mesoscopic, values: Values, state: State, current: jax.Array) -> Bin:
+    """The bin's potential as far as earlier bins determine it; ``current`` in mV [K]."""
+    k = np.arange(system.n_populations)
+    delay = np.array(system.delay_bins)
+    if system.stepping.membrane == "euler":
+        width = system.bin_width
+        decay = jnp.exp(-width / values.synapse_time)
+        rate = decay * state.synapse + (1.0 - decay) * state.recent[delay, k] / width
+        leak = width / values.membrane_time
+        kept = (1.0 - leak) * state.membrane
+        driven = kept + leak * (values.resting + current) + width * (values.strength @ rate)
+        state = state._replace(membrane=driven, synapse=rate)
+        return Bin(driven, jnp.zeros_like(values.strength), state)
+    a, b, factor = time_ratios(system, values)
+    earlier = state.recent[delay, k]
+    membrane = jnp.exp(-a)[:, None] * state.membrane + earlier
+    synapse = jnp.exp(-b) * state.synapse + earlier
+    effect = factor * (mean_decay(a)[:, None] ** 2 * membrane - mean_decay(b) ** 2 * synapse)
+    driven = values.resting + jnp.sum(effect, 1)
+    share = mean_decay(a)
+    driven = driven + share * state.displaced + (1.0 - share) * current
+    displaced = jnp.exp(-a) * state.displaced - jnp.expm1(-a) * current
+    kernel = same_bin_kernel(system, values)
+    # what arrives after a delay of n bins acts in the bin where it arrives
+    arrived = jnp.where(delay > 0, state.recent[np.maximum(delay - 1, 0), k], 0.0)
+    driven = driven + kernel @ arrived
+    state = state._replace(membrane=membrane, synapse=synapse, displaced=displaced)
+    return Bin(driven, jnp.where(delay == 0, kernel, 0.0), state)
+
+
+def outcome(system: Mesoscopic, values: Values, state: State, potential: jax.Array) -> Outcome:
+    """Moments of the activity of a bin at a potential, mV [K]."""
+    ages = np.arange(system.n_ages)[:, None]
+    log_x = jax.vmap(lambda p: _log_expected(system, values, potential, p))(state.pull)
+    expected = jnp.where(ages >= np.array(system.refractory_bins), expected_spikes(log_x), 0.0)
+    old = expected_spikes(_log_expected(system, values, potential, jnp.zeros_like(potential)))
+    expected = jnp.concatenate([expected, old[None]])
+    mass = jnp.exp(state.log_survival) * state.fired
+    doubtful = -jnp.expm1(state.log_survival) * mass
+    mass = jnp.concatenate([mass, state.old[None]])
+    doubtful = jnp.concatenate([doubtful, state.doubtful_old[None]])
+    each = Sums(*[jnp.zeros_like(mass)] * 7).plus(mass, doubtful, expected)
+    sums = Sums(*[jnp.sum(x, 0)[:, None] for x in each])
+    mean, slope, variance = (x[:, 0] for x in moments(system, sums))
+    return Outcome(mean, slope, variance, sums.mass[:, 0], expected)
+
+
+def close_bin(
+    system: Mesoscopic,
+    values: Values,
+    opened: Bin,
+    potential: jax.Array,
+    found: Outcome,
+    activity: jax.Array,
+) -> State:
+    """The state after a bin whose activity [K] is known."""
+    state = opened.state
+    pulled = reset(system, values)
+    survival = state.log_survival - found.expected[:-1]
+    newest = jnp.zeros((1, system.n_populations))
+    # classes that are released in the next bin feel this bin's potential
+    ages = np.arange(system.n_ages)[:, None] - np.array(system.refractory_bins)
+    older = jnp.concatenate([newest, pulled.decay * state.pull[:-1]])
+    released = pulled.pull(jnp.array(0)) * potential
+    pull = jnp.where(ages == 0, released, older)
+    old, doubtful = state.old, state.doubtful_old
+    if system.stepping.has_old:
+        silent = jnp.exp(-found.expected[-1])
+        joining = jnp.exp(survival[-1]) * state.fired[-1]
+        doubtful = silent**2 * doubtful + silent * (1.0 - silent) * old
+        doubtful = doubtful - jnp.expm1(survival[-1]) * joining
+        old = silent * old + joining
+    return state._replace(
+        recent=jnp.concatenate([activity[None], state.recent[:-1]]),
+        last_potential=potential,
+        pull=pull,
+        log_survival=jnp.concatenate([newest, survival[:-1]]),
+        fired=jnp.concatenate([activity[None], state.fired[:-1]]),
+        old=old,
+        doubtful_old=doubtful,
+    )
+
+
+def predict_bin_by_bin(
+    system: Mesoscopic,
+    values: Values,
+    activity: jax.Array,
+    initial_rate: jax.Array,
+    current: jax.Array | None = None,
+) -> Prediction:
+    """What `mesoscopic.predict` computes, in the order of time; of one trial.
+
+    Parameters and results as there, without leading axes.
+    """
+    current = jnp.zeros_like(activity) if current is None else current
+
+    def one_bin(state: State, now: tuple[jax.Array, jax.Array]) -> tuple[State, Prediction]:
+        opened = open_bin(system, values, state, now[1])
+        potential = opened.driven + opened.same_bin @ now[0]
+        found = outcome(system, values, opened.state, potential)
+        matrix = implicit_matrix(opened, found)
+        log_det = jnp.linalg.slogdet(matrix)[1]
+        state = close_bin(system, values, opened, potential, found, now[0])
+        return state, Prediction(found.mean, found.variance, log_det, potential, found.mass)
+
+    state = start(system, values, initial_rate)
+    return jax.lax.scan(one_bin, state, (activity, current))[1]
+
+
+def implicit_matrix(opened: Bin, found: Outcome) -> jax.Array:
+    """How an error of the activity grows within its own bin: ``1 − slope · same_bin`` [K, K]."""
+    return jnp.eye(opened.same_bin.shape[0]) - found.slope[:, None] * opened.same_bin

@@ -1,0 +1,272 @@
+"""The mesoscopic model given the activity of all bins: one scan over ages, all bins at once.
+
+A population is described by how many of its neurons last fired how long ago. Given the activity,
+the potential is a linear filter of it, so the neurons of one age are computed in all bins together.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from latentspike.dynamics.drive import Drive, drive
+from latentspike.dynamics.escape import expected_spikes, log_fire
+from latentspike.dynamics.filters import delayed, varying_first_order
+from latentspike.dynamics.network import Values
+from latentspike.dynamics.stepping import Mesoscopic
+
+_STEEPEST = 6.0  # mV per bin: the correction for the slope of the voltage is not taken further
+_TINY = 1e-30
+
+
+class Prediction(NamedTuple):
+    """Activity expected in each bin, given that of all bins before; shares of the population."""
+
+    mean: jax.Array  # [..., bins, K]
+    variance: jax.Array  # [..., bins, K]
+    log_det: jax.Array  # [..., bins], of the implicit step; 0 where nothing acts in its own bin
+    potential: jax.Array  # [..., bins, K], mV, of a neuron that never fired
+    mass: jax.Array  # [..., bins, K], share of the population that the age classes hold
+
+
+class Sums(NamedTuple):
+    """Sums over the age classes of each bin; ``m`` mass, ``w = (1 − S) m``, ``p`` to fire."""
+
+    fire: jax.Array  # Σ m p
+    mass: jax.Array  # Σ m
+    doubtful_fire: jax.Array  # Σ w p
+    doubtful: jax.Array  # Σ w
+    slope: jax.Array  # Σ m dp/dh
+    doubtful_slope: jax.Array  # Σ w dp/dh
+    spread: jax.Array  # Σ m p (1 − p)
+
+    def plus(self, mass: jax.Array, doubtful: jax.Array, expected: jax.Array) -> Sums:
+        """With one more class."""
+        silent = jnp.exp(-expected)
+        fire = -jnp.expm1(-expected)
+        slope = expected * silent
+        return Sums(
+            self.fire + mass * fire,
+            self.mass + mass,
+            self.doubtful_fire + doubtful * fire,
+            self.doubtful + doubtful,
+            self.slope + mass * slope,
+            self.doubtful_slope + doubtful * slope,
+            self.spread + mass * fire * silent,
+        )
+
+
+def predict(
+    system: Mesoscopic,
+    values: Values,
+    activity: jax.Array,
+    initial_rate: jax.Array,
+    current: jax.Array | None = None,
+) -> Prediction:
+    """One-bin predictions of the activity of every population.
+
+    Parameters
+    ----------
+    system : static sizes
+    values : numbers of the network
+    activity : [..., bins, K], share of the population that fires in each bin
+    initial_rate : [..., K], Hz, stationary before the first bin
+    current : [..., bins, K], mV (resistance × external current), none before the first bin
+
+    References
+    ----------
+    Wang et al. (2022), Eqs. 2 and 6; shared/spec/neulvm-time-stepping.md.
+    """
+    time_last = lambda x: None if x is None else jnp.swapaxes(x, -1, -2)  # noqa: E731
+    activity = jnp.swapaxes(activity, -1, -2)
+    driven = drive(system, values, activity, initial_rate, time_last(current))
+    sums = _over_ages(system, values, driven, activity, initial_rate)
+    mean, slope, variance = moments(system, sums)
+    log_det = _log_det(system, slope, driven.same_bin)
+    parts = (mean, variance, driven.potential, sums.mass)
+    mean, variance, potential, mass = (jnp.swapaxes(x, -1, -2) for x in parts)
+    return Prediction(mean, variance, log_det, potential, mass)
+
+
+def log_activity(system: Mesoscopic, prediction: Prediction, activity: jax.Array) -> jax.Array:
+    """Log-density of the spike counts of each bin given those before, [..., bins]."""
+    error = activity - prediction.mean
+    log_variance = jnp.log(2 * np.pi * prediction.variance)
+    each = -0.5 * (error**2 / prediction.variance + log_variance) - np.log(system.sizes)
+    return jnp.sum(each, -1) + prediction.log_det
+
+
+def moments(system: Mesoscopic, sums: Sums) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Mean of the activity, its slope in the potential (per mV), and its variance, [..., K, bins].
+
+    What the classes do not hold (Wang et al. 2022, Eq. 6) fires as the doubtful ones do.
+    """
+    sizes = np.array(system.sizes)[:, None]
+    has_doubt = sums.doubtful > _TINY
+    safe = jnp.where(has_doubt, sums.doubtful, 1.0)
+    missing = 1.0 - sums.mass
+    extra = jnp.where(has_doubt, sums.doubtful_fire / safe, 0.0)
+    extra_slope = jnp.where(has_doubt, sums.doubtful_slope / safe, 0.0)
+    mean = jnp.clip(sums.fire + extra * missing, 0.0, 1.0)
+    slope = sums.slope + extra_slope * missing
+    kind = system.stepping.variance
+    if kind == "poisson":
+        return mean, slope, mean / sizes + 0.1 * system.bin_width / sizes
+    silent = 1.0 - mean
+    if kind == "refined":
+        fires = sums.fire > _TINY
+        silent = jnp.where(fires, sums.spread / jnp.where(fires, sums.fire, 1.0), silent)
+    return mean, slope, mean * silent / sizes + 1.0 / sizes**2
+
+
+def _log_det(system: Mesoscopic, slope: jax.Array, same_bin: jax.Array) -> jax.Array:
+    """Log-determinant of ``1 − slope · same_bin`` in every bin."""
+    if system.stepping.membrane == "euler" or all(system.delay_bins):
+        return jnp.zeros((*slope.shape[:-2], slope.shape[-1]))
+    slope = jnp.swapaxes(slope, -1, -2)
+    if system.n_populations == 1:
+        return jnp.log(jnp.abs(1.0 - slope[..., 0] * same_bin[0, 0]) + _TINY)
+    matrix = jnp.eye(system.n_populations) - slope[..., :, None] * same_bin
+    return jnp.linalg.slogdet(matrix)[1]
+
+
+def log_expected(
+    system: Mesoscopic, values: Values, potential: jax.Array, pull: jax.Array, per_bin: jax.Array
+) -> jax.Array:
+    """Log of hazard × bin width at a voltage of ``potential + pull``.
+
+    ``per_bin · pull`` is how far the voltage moves within the bin; a convex hazard gains by it,
+    once for the time of evaluation and once for the time of the last spike.
+    """
+    voltage = potential + pull
+    if system.stepping.membrane == "exact":
+        moved = jnp.clip(per_bin * pull, -_STEEPEST, _STEEPEST)
+        voltage = voltage + moved**2 / 12
+    return voltage - values.threshold[..., None] + np.log(system.bin_width)
+
+
+def _over_ages(
+    system: Mesoscopic, values: Values, driven: Drive, activity: jax.Array, initial_rate: jax.Array
+) -> Sums:
+    """Sums over the age classes, [..., K, bins].
+
+    All arrays get one bin more in front, which holds the stationary state.
+    """
+    n_ages, refractory = system.n_ages, np.array(system.refractory_bins)
+    initial = driven.initial[..., None]
+    potential = jnp.concatenate([initial, driven.potential], -1)
+    before = (initial_rate * system.bin_width)[..., None]
+    fired = _behind(activity, before, n_ages)
+    # a neuron of age i in bin t was released in bin t − 1 − i + refractory bins
+    ahead = tuple(-int(r) for r in refractory)
+    at_release = delayed(_behind(driven.potential, initial, n_ages), ahead, driven.initial)
+    n_bins = potential.shape[-1]
+    reset = driven.reset
+    per_bin = reset.per_bin[..., None]
+
+    def window(padded: jax.Array, age: jax.Array) -> jax.Array:
+        return jax.lax.dynamic_slice_in_dim(padded, n_ages - age, n_bins, axis=-1)
+
+    def one_age(
+        carry: tuple[jax.Array, Sums], age: jax.Array
+    ) -> tuple[tuple[jax.Array, Sums], None]:
+        log_survival, sums = carry
+        pull = reset.pull(jnp.maximum(age - refractory, 0))[..., None] * window(at_release, age)
+        expected = expected_spikes(log_expected(system, values, potential, pull, per_bin))
+        expected = jnp.where((age >= refractory)[:, None], expected, 0.0)
+        mass = jnp.exp(log_survival) * window(fired, age)
+        sums = sums.plus(mass, -jnp.expm1(log_survival) * mass, expected)
+        return (_older(log_survival - expected), sums), None
+
+    zeros = jnp.zeros(potential.shape)
+    carry = (zeros, Sums(*[zeros] * 7))
+    step = jax.checkpoint(one_age)  # pyright: ignore[reportPrivateImportUsage]
+    (log_survival, sums), _ = jax.lax.scan(step, carry, jnp.arange(n_ages))
+    sums = Sums(*[x[..., 1:] for x in sums])
+    if not system.stepping.has_old:
+        return sums
+    survival = log_survival[..., 1:]
+    joining = jnp.exp(survival) * window(fired, jnp.array(n_ages))[..., 1:]
+    return _with_old(system, values, driven.potential, sums, (joining, -jnp.expm1(survival)))
+
+
+def _with_old(
+    system: Mesoscopic,
+    values: Values,
+    potential: jax.Array,
+    sums: Sums,
+    joining: tuple[jax.Array, jax.Array],
+) -> Sums:
+    """With the neurons older than all classes, whose last spike is forgotten."""
+    zero = jnp.zeros(())
+    expected = expected_spikes(log_expected(system, values, potential, zero, zero))
+    mass_in, doubt = joining
+    # at the start, whoever is in no class is old
+    first = jnp.maximum(1.0 - sums.mass[..., :1], 0.0)
+    mass_in = jnp.concatenate([first, mass_in[..., 1:]], -1)
+    left = _one_later(jnp.exp(-expected))
+    mass = varying_first_order(mass_in, left)
+    doubtful_in = doubt * mass_in + left * (1.0 - left) * _one_later(mass)
+    doubtful = varying_first_order(doubtful_in, left**2)
+    return sums.plus(mass, doubtful, expected)
+
+
+def _one_later(series: jax.Array) -> jax.Array:
+    return jnp.concatenate([jnp.zeros_like(series[..., :1]), series[..., :-1]], -1)
+
+
+def _older(log_survival: jax.Array) -> jax.Array:
+    """One bin later, one age older; the stationary bin in front stays where it is."""
+    return jnp.concatenate([log_survival[..., :1], log_survival[..., :-1]], -1)
+
+
+def _behind(series: jax.Array, before: jax.Array, n_ages: int) -> jax.Array:
+    """Padded so that the slice from ``n_ages − age`` is the series ``age + 1`` bins earlier."""
+    pad = jnp.broadcast_to(before, (*series.shape[:-1], n_ages + 2))
+    return jnp.concatenate([pad, series[..., :-1]], -1)
+
+
+def log_spikes(
+    system: Mesoscopic,
+    values: Values,
+    driven: Drive,
+    *,
+    spikes: jax.Array,
+    ages: jax.Array,
+    population: np.ndarray,
+) -> jax.Array:
+    """Log-probability of what each observed neuron did in each bin.
+
+    Parameters
+    ----------
+    driven : free potentials
+    spikes : [..., bins, neurons], 0 or 1
+    ages : int, same shape; bins since the last spike (0: the bin before), −1 where there was none
+        yet: such a neuron counts as recovered
+    population : int [neurons], which population each belongs to
+
+    Returns
+    -------
+    [..., bins, neurons]; a spike within the refractory period has the hazard at reset.
+    """
+    spikes, ages = jnp.swapaxes(spikes, -1, -2), jnp.swapaxes(ages, -1, -2)
+    of = lambda x: jnp.asarray(x)[..., population, None]  # noqa: E731
+    refractory = of(np.array(system.refractory_bins))
+    potential = driven.potential[..., population, :]
+    release = jnp.arange(potential.shape[-1]) - 1 - ages + refractory
+    last = potential.shape[-1] - 1
+    at_release = jnp.take_along_axis(potential, jnp.clip(release, 0, last), -1)
+    at_release = jnp.where(release >= 0, at_release, of(driven.initial))
+    reset = type(driven.reset)(*[of(x) for x in driven.reset])
+    pull = reset.pull(jnp.maximum(ages - refractory, 0)) * at_release
+    pull = jnp.where(ages < 0, 0.0, pull)
+    own = values._replace(threshold=jnp.asarray(values.threshold)[population])
+    log_x = log_expected(system, own, potential, pull, reset.per_bin)
+    is_clamped = (ages >= 0) & (ages < refractory)
+    at_reset = np.log(system.bin_width) - of(values.threshold)
+    fire = log_fire(jnp.where(is_clamped, at_reset, log_x))
+    stay = -jnp.where(is_clamped, 0.0, expected_spikes(log_x))
+    return jnp.swapaxes(jnp.where(spikes > 0, fire, stay), -1, -2)

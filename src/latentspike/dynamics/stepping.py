@@ -1,0 +1,96 @@
+"""How the mesoscopic equations are cut into bins: settings, and the sizes that follow from them."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+from latentspike.dynamics.network import Free, Network
+
+_MEMBRANE_TIMES = 5  # of memory: after three, switching is lost (spec, neulvm-time-stepping)
+
+
+@dataclass(frozen=True)
+class Stepping:
+    """How a bin is computed.
+
+    Parameters
+    ----------
+    membrane : "exact" (exponential membrane, averages over bins, spikes act in their own bin) or
+        "euler" (the published scheme)
+    variance : of the activity of a bin: "refined" (sum of the age classes' binomial variances),
+        "binomial" or "poisson" (the published one)
+    has_old : keep the neurons that are older than ``max_age`` as one class of their own
+    max_age : s; memory of the model, by default five membrane times
+
+    References
+    ----------
+    Wang, Schmutz, Brea & Gerstner (2022), Eq. 6; Schwalger, Deger & Gerstner (2017).
+    """
+
+    membrane: Literal["exact", "euler"] = "exact"
+    variance: Literal["refined", "binomial", "poisson"] = "refined"
+    has_old: bool = True
+    max_age: float | None = None
+
+    def __post_init__(self) -> None:
+        known = {
+            "membrane": ("exact", "euler"),
+            "variance": ("refined", "binomial", "poisson"),
+        }
+        for name, choices in known.items():
+            if getattr(self, name) not in choices:
+                raise ValueError(
+                    f"{name} must be {' or '.join(choices)}, got {getattr(self, name)!r}"
+                )
+        if self.max_age is not None and not 0 < self.max_age < math.inf:
+            raise ValueError(f"max_age must be seconds above 0, got {self.max_age!r}")
+
+
+PUBLISHED = Stepping("euler", "poisson", has_old=False)
+"""The stepping of the 2022 paper's code, for comparison."""
+
+
+@dataclass(frozen=True)
+class Mesoscopic:
+    """What is static of the mesoscopic equations of one network at one bin width.
+
+    Parameters
+    ----------
+    sizes : neurons per population
+    bin_width : s
+    refractory_bins, delay_bins : whole bins per population
+    n_ages : age classes, the class of old neurons not counted
+    stepping : how a bin is computed
+    """
+
+    sizes: tuple[float, ...]
+    bin_width: float
+    refractory_bins: tuple[int, ...]
+    delay_bins: tuple[int, ...]
+    n_ages: int
+    stepping: Stepping = Stepping()
+
+    @classmethod
+    def of(cls, network: Network, bin_width: float, stepping: Stepping | None = None) -> Mesoscopic:
+        """The equations of a network; refractory periods and delays are rounded to whole bins."""
+        stepping = stepping or Stepping()
+        populations = network.populations.values()
+        refractory = tuple(round(p.refractory / bin_width) for p in populations)
+        delay = tuple(round(p.delay / bin_width) for p in populations)
+        boxes = [
+            network.parameters[p.membrane_time]
+            if isinstance(p.membrane_time, str)
+            else p.membrane_time
+            for p in populations
+        ]
+        longest = max(box.high if isinstance(box, Free) else box for box in boxes)
+        memory = stepping.max_age or _MEMBRANE_TIMES * longest + max(refractory) * bin_width
+        n_ages = max(round(memory / bin_width), max(refractory) + 1, 2)
+        return cls(tuple(network.sizes), bin_width, refractory, delay, n_ages, stepping)
+
+    @property
+    def n_populations(self) -> int:
+        """K."""
+        return len(self.sizes)
