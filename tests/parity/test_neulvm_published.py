@@ -193,7 +193,6 @@ def test_populations_that_have_never_fired():
     assert_same(case._replace(activity=0 * case.activity, initial_rate=0 * case.initial_rate))
 
 
-@pytest.mark.xfail(strict=True, reason="mesoscopic._TINY = 1e-30: nobody is expected to fire then")
 def test_age_classes_that_hold_almost_nobody():
     """Strongly driven and yet silent: whoever is left, however few, tells what the others do."""
     one = lambda x: np.array([x])  # noqa: E731

@@ -19,7 +19,7 @@ from latentspike.dynamics.network import Values
 from latentspike.dynamics.stepping import Mesoscopic
 
 _STEEPEST = 6.0  # mV per bin: the correction for the slope of the voltage is not taken further
-_TINY = 1e-30
+_TINY = 1e-150  # below, a quotient of doubtful masses has no finite gradient
 
 
 class Prediction(NamedTuple):
@@ -83,6 +83,13 @@ def predict(
     time_last = lambda x: None if x is None else jnp.swapaxes(x, -1, -2)  # noqa: E731
     activity = jnp.swapaxes(activity, -1, -2)
     driven = drive(system, values, activity, initial_rate, time_last(current))
+    return predict_driven(system, values, driven, activity, initial_rate)
+
+
+def predict_driven(
+    system: Mesoscopic, values: Values, driven: Drive, activity: jax.Array, initial_rate: jax.Array
+) -> Prediction:
+    """`predict` where the potential is known already; activity is [..., K, bins] here."""
     sums = _over_ages(system, values, driven, activity, initial_rate)
     mean, slope, variance = moments(system, sums)
     log_det = _log_det(system, slope, driven.same_bin)

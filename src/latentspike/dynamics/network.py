@@ -82,6 +82,22 @@ class Values(NamedTuple):
     input_gain: Any  # [K, inputs], mV per unit
 
 
+class Table(NamedTuple):
+    """Every number of a network in a row: a place of a free parameter, or a constant."""
+
+    index: Any  # int [numbers]; −1 where the number is known
+    constants: Any  # [numbers]; 0 where it is free
+
+    def fill(self, free: Any, n_populations: int) -> Values:
+        """With values for the free parameters, [free]."""
+        k, flat = n_populations, self.constants
+        if free.shape[0]:
+            flat = flat + (self.index >= 0) * free[(self.index >= 0) * self.index]
+        parts = [flat[i * k : (i + 1) * k] for i in range(4)]
+        matrix = flat[4 * k : 4 * k + k * k].reshape(k, k)
+        return Values(*parts, matrix, flat[4 * k + k * k :].reshape(k, -1))
+
+
 _OF_A_POPULATION = ("membrane_time", "resting", "threshold", "synapse_time")
 _POSITIVE = ("membrane_time", "synapse_time")
 
@@ -218,20 +234,19 @@ class Network:
         free = np.asarray(free, float) if isinstance(free, list | tuple) else free
         if free.shape != (len(names),):
             raise ValueError(f"{len(names)} free parameters ({', '.join(names)}), got {free.shape}")
-        index, fixed = [], []
+        return self.table.fill(free, len(self.populations))
+
+    @property
+    def table(self) -> Table:
+        """Where each free parameter goes, as arrays."""
+        names = self.free_names
+        index, constants = [], []
         for place, value in self._entries():
             name = value if isinstance(value, str) else place
             is_free = isinstance(value, str | Free)
             index.append(names.index(name) if is_free else -1)
-            fixed.append(0.0 if is_free else float(value))  # pyright: ignore[reportArgumentType]
-        index, constants = np.array(index), np.array(fixed)
-        flat = constants
-        if len(names):
-            flat = constants + np.where(index >= 0, 1.0, 0.0) * free[np.maximum(index, 0)]
-        k, j = len(self.populations), len(self.inputs)
-        parts = [flat[i * k : (i + 1) * k] for i in range(4)]
-        matrix = flat[4 * k : 4 * k + k * k].reshape(k, k)
-        return Values(*parts, matrix, flat[4 * k + k * k :].reshape(k, j))
+            constants.append(0.0 if is_free else float(value))  # pyright: ignore
+        return Table(np.array(index), np.array(constants))
 
     def with_values(self, free: Any) -> Network:
         """The same network with numbers in place of the free parameters."""

@@ -1,0 +1,142 @@
+"""What a fit of the mesoscopic model needs of a recording, as arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from latentspike.dynamics import Network
+from latentspike.dynamics.network import Table
+from latentspike.dynamics.stepping import Mesoscopic
+from latentspike.spikes import SpikeData
+
+Members = Mapping[str, Sequence[Any]]
+
+
+class Problem(NamedTuple):
+    """A recording of a network; every array may change without compiling again."""
+
+    table: Table
+    low: Any  # [free]
+    high: Any  # [free]
+    spikes: Any  # [trials, bins, neurons], 0 or 1
+    ages: Any  # int, same shape; bins since the last spike, −1 where unknown
+    scored: Any  # same shape, 1 where the neuron's behavior counts
+    population: Any  # int [neurons]
+    inputs: Any  # [trials, bins, inputs]
+
+
+def populations_of(network: Network, members: Members, data: SpikeData) -> np.ndarray:
+    """Population of each neuron of a recording, int [neurons].
+
+    Raises
+    ------
+    ValueError : naming the neuron or population that is wrong.
+    """
+    if not members:
+        if len(network.names) == 1:
+            return np.zeros(data.n_neurons, int)
+        raise ValueError(
+            f"{len(network.names)} populations ({', '.join(network.names)}): say in `neurons` "
+            "which neuron ids belong to each (`latentspike populations` finds them)"
+        )
+    if unknown := set(members) - set(network.names):
+        raise ValueError(
+            f"neurons names {sorted(unknown)[0]!r}; populations: {', '.join(network.names)}"
+        )
+    place = {neuron: i for i, neuron in enumerate(data.neuron_ids.tolist())}
+    found = np.full(data.n_neurons, -1)
+    for name, ids in members.items():
+        for neuron in ids:
+            if neuron not in place:
+                raise ValueError(f"neurons.{name}: the recording has no neuron {neuron!r}")
+            if found[place[neuron]] >= 0:
+                raise ValueError(f"neuron {neuron!r} belongs to two populations")
+            found[place[neuron]] = network.names.index(name)
+    if (found < 0).any():
+        neuron = data.neuron_ids[np.argmax(found < 0)]
+        raise ValueError(
+            f"neuron {neuron!r} belongs to no population; list it in `neurons`, or leave it out "
+            "of the recording"
+        )
+    return found
+
+
+def make_problem(
+    network: Network, system: Mesoscopic, members: Members, data: SpikeData
+) -> Problem:
+    """Arrays of a recording; held-out neurons and forward bins are not read.
+
+    Raises
+    ------
+    ValueError : naming the trial, bin and neuron that do not suit.
+    """
+    population = populations_of(network, members, data)
+    check_counts(data)
+    n_inputs = len(network.inputs)
+    if n_inputs != data.n_inputs and n_inputs:
+        raise ValueError(
+            f"the network has {n_inputs} inputs ({', '.join(network.inputs)}), the recording "
+            f"{data.n_inputs}"
+        )
+    read = ~data.heldout
+    for k, name in enumerate(network.names):
+        if not (population[read] == k).any():
+            raise ValueError(f"no recorded neuron belongs to population {name!r}")
+    spikes = np.asarray(data.counts)[:, :, read]
+    observed = np.array(data.observed)[:, :, read]
+    observed[:, data.n_read_bins :] = False
+    ages = ages_of(spikes * observed, observed)
+    shape = (data.n_trials, data.n_bins, n_inputs)
+    low, high = network.bounds
+    return Problem(
+        table=network.table,
+        low=low,
+        high=high,
+        spikes=np.where(observed, spikes, 0).astype(float),
+        ages=np.where(ages > 2 * system.n_ages, -1, ages),
+        scored=(observed & is_age_known(ages, observed, system.n_ages)).astype(float),
+        population=population[read],
+        inputs=np.asarray(data.inputs, float) if n_inputs else np.zeros(shape),
+    )
+
+
+def check_counts(data: SpikeData) -> None:
+    """Bins must hold at most one spike of a neuron."""
+    if data.kind != "counts":
+        raise ValueError("neuLVM explains spikes; this recording holds continuous values")
+    several = (np.asarray(data.counts) > 1) & data.observed
+    if several.any():
+        trial, time, neuron = (int(i) for i in np.argwhere(several)[0])
+        raise ValueError(
+            f"{int(several.sum())} bins hold more than one spike of a neuron, the first is trial "
+            f"{data.trial_ids[trial]}, bin {time}, neuron {data.neuron_ids[neuron]!r} "
+            f"({data.counts[trial, time, neuron]} spikes); neuLVM needs shorter bins than "
+            f"{1e3 * data.bin_width:g} ms"
+        )
+
+
+def ages_of(spikes: np.ndarray, observed: np.ndarray) -> np.ndarray:
+    """Bins since the last spike, int [trials, bins, neurons]; 0 right after it.
+
+    −1 where no spike has been seen since the start of the trial or since a missing bin.
+    """
+    ages = np.empty(spikes.shape, int)
+    age = np.full(spikes.shape[::2], -1)
+    for t in range(spikes.shape[1]):
+        ages[:, t] = age
+        age = np.where(spikes[:, t] > 0, 0, np.where(age >= 0, age + 1, -1))
+        age = np.where(observed[:, t], age, -1)
+    return ages
+
+
+def is_age_known(ages: np.ndarray, observed: np.ndarray, n_ages: int) -> np.ndarray:
+    """Whether a last spike was seen, or none for as long as the model remembers."""
+    watched = np.empty(ages.shape, int)
+    since = np.zeros(ages.shape[::2], int)
+    for t in range(ages.shape[1]):
+        watched[:, t] = since
+        since = np.where(observed[:, t], since + 1, 0)
+    return (ages >= 0) | (watched >= n_ages)
