@@ -15,7 +15,7 @@ from latentspike.plot import style
 _DECADES = 3.0  # of power that the colors tell apart
 
 
-def spectra(
+def power_spectra(
     results: Mapping[float, Spectrum],
     *,
     orders: Mapping[float, int] | None = None,
@@ -54,7 +54,7 @@ def spectra(
     >>> from latentspike.evaluate import power_spectrum
     >>> counts = np.random.default_rng(0).poisson(0.02, (10, 200, 3))
     >>> spectrum = power_spectrum(counts, bin_width=0.001, segment=0.1)
-    >>> spectra({59.0: spectrum, 60.0: spectrum}, orders={59.0: 3, 60.0: 2}).get_xlabel()
+    >>> power_spectra({59.0: spectrum, 60.0: spectrum}, orders={59.0: 3, 60.0: 2}).get_xlabel()
     'J (mV)'
     """
     values = sorted(results)

@@ -3,7 +3,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from latentspike.evaluate.spectra import Spectrum
-from latentspike.plot.spectra import spectra
+from latentspike.plot.spectra import power_spectra
 
 
 @pytest.fixture
@@ -17,7 +17,7 @@ def spectrum(power, frequencies=(10.0, 20.0, 30.0)):
 
 
 def test_the_image_has_the_mean_spectra_in_order_of_the_parameter(ax):
-    spectra({60.0: spectrum([3, 2, 1]), 58.0: spectrum([30, 20, 10])}, ax=ax)
+    power_spectra({60.0: spectrum([3, 2, 1]), 58.0: spectrum([30, 20, 10])}, ax=ax)
     (mesh,) = ax.collections
     np.testing.assert_allclose(mesh.get_array(), [[30, 3], [20, 2], [10, 1]])
     np.testing.assert_allclose(mesh.get_coordinates()[0, :, 0], [57, 59, 61])
@@ -26,21 +26,21 @@ def test_the_image_has_the_mean_spectra_in_order_of_the_parameter(ax):
 
 
 def test_silence_is_the_darkest_color_and_no_warning(ax):
-    spectra({58.0: spectrum([0, 0, 0]), 60.0: spectrum([1000, 2, 1])}, ax=ax)
+    power_spectra({58.0: spectrum([0, 0, 0]), 60.0: spectrum([1000, 2, 1])}, ax=ax)
     (mesh,) = ax.collections
     np.testing.assert_allclose(mesh.get_array()[:, 0], mesh.norm.vmin)
     assert mesh.norm.vmin == pytest.approx(1.0)
-    spectra({58.0: spectrum([0, 0, 0])}, ax=Figure().add_subplot())
+    power_spectra({58.0: spectrum([0, 0, 0])}, ax=Figure().add_subplot())
 
 
 def test_orders_stand_above_and_no_order_is_a_dash(ax):
     results = {value: spectrum([3, 2, 1]) for value in (59.0, 60.0, 61.0)}
-    spectra(results, orders={59.0: 3, 60.0: 2, 61.0: 0}, ax=ax)
+    power_spectra(results, orders={59.0: 3, 60.0: 2, 61.0: 0}, ax=ax)
     assert [text.get_text() for text in ax.texts] == ["3", "2", "–"]
 
 
 def test_frequencies_may_be_cut(ax):
-    spectra({59.0: spectrum([3, 2, 1])}, max_frequency=25.0, ax=ax)
+    power_spectra({59.0: spectrum([3, 2, 1])}, max_frequency=25.0, ax=ax)
     assert ax.collections[0].get_array().shape == (2, 1)
     assert ax.get_ylim() == (0, 25)
 
@@ -59,4 +59,4 @@ def test_frequencies_may_be_cut(ax):
 )
 def test_spectra_that_make_no_image_are_refused(results, options, message):
     with pytest.raises(ValueError, match=message):
-        spectra(results, **options)
+        power_spectra(results, **options)

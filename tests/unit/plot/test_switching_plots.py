@@ -1,7 +1,9 @@
+from typing import Any
+
 import numpy as np
 import pytest
 from matplotlib.collections import PolyCollection
-from matplotlib.colors import to_rgba
+from matplotlib.colors import same_color
 from matplotlib.figure import Figure
 
 from latentspike.evaluate import find_switches, proportion
@@ -43,7 +45,8 @@ def test_lines_are_smoothed_activity_and_a_band_shows_who_is_active(ax, activity
     spans = [path.get_extents() for item in band for path in item.get_paths()]
     edges = sorted((span.x0, span.x1) for span in spans)
     np.testing.assert_allclose(edges, [(0, found.times[2]), (found.times[2], 6.0)])
-    np.testing.assert_allclose(band[0].get_facecolor()[0], to_rgba(style.PALETTE[1]))
+    face: Any = band[0].get_facecolor()
+    assert same_color(face, style.PALETTE[1])
 
 
 def test_switches_of_other_activity_are_refused(activity):
