@@ -39,7 +39,8 @@ def begin(
     counts = smoothed_counts(system, problem, settings.smoothing)
     key_starts, key_run = jax.random.split(key)
     shares = np.asarray(jax.random.uniform(key_starts, (settings.n_starts, start.size)))
-    starts = problem.low + (problem.high - problem.low) * shares
+    low, high = np.asarray(problem.low), np.asarray(problem.high)
+    starts = low + (high - low) * shares
     starts[0] = start
     ends, values = [], []
     for each in starts:
