@@ -16,6 +16,12 @@ from PIL import Image
 from scipy.ndimage import gaussian_filter1d
 
 from latentspike import Posterior, SpikeData, plot
+from latentspike.evaluate import (
+    find_switches,
+    power_spectrum,
+    proportion,
+    stability_against_number,
+)
 from latentspike.files import atomic_path
 
 HERE = Path(__file__).parent
@@ -67,6 +73,20 @@ FIGURES = [
     ("all_hyperparameter_sensitivities", "The same for every hyperparameter that varies. Simulated "
      "toy search.",
      "plot.all_hyperparameter_sensitivities(members)"),
+    ("power_spectra", "Power spectra of spike trains against a parameter, with the order of the "
+     "cluster state. Trains are made up: neurons fire in every m-th cycle.",
+     "plot.power_spectra(by_strength, orders=orders, max_frequency=250)"),
+    ("switches", "Activity of two competing populations and of a third. Triangles: switches, in "
+     "the color of the new winner. Made-up activity.",
+     'plot.switches(competing, found, names=["E1", "E2", "I"])'),
+    ("switch_probabilities", "Probabilities with 95 % binomial intervals. Made-up counts.",
+     "plot.switch_probabilities(pulses)"),
+    ("distances", "Van Rossum distances between neurons, ordered by the populations found. Made-up "
+     "spike trains.",
+     "plot.distances(populations[1])"),
+    ("population_stability", "How many populations? Stability between halves of the recording, and "
+     "silhouette.",
+     "plot.population_stability(populations)"),
 ]  # fmt: skip
 
 
@@ -98,6 +118,7 @@ def made_up(seed: int = 7) -> dict[str, Any]:
         "lineage": lineage, "early": [row for row in lineage if row["generation"] < 6],
         "members": _toy_members(np.random.default_rng(seed)),
         "groups": _toy_groups(np.random.default_rng(seed)),
+        **_toy_populations(np.random.default_rng(seed)),
         "decoded": hand + 0.5 * gaussian_filter1d(rng.normal(size=hand.shape), 12, axis=1) * 5,
     }  # fmt: skip
 
@@ -231,6 +252,48 @@ def _toy_groups(rng: np.random.Generator) -> dict[str, tuple[np.ndarray, np.ndar
         r2 = 0.9 * rng.beta(4, 1.2, 200)
         groups[name] = (offset - 12 * r2 + spread * rng.normal(size=200), r2)
     return groups
+
+
+def _toy_populations(rng: np.random.Generator) -> dict[str, Any]:
+    """Cluster states, and two populations that win in turn beside one with a constant rate."""
+    orders = {59.0: 3, 60.0: 2, 61.0: 2, 62.0: 2, 63.0: 2, 64.0: 1, 65.0: 1}
+    winner = np.repeat([0, 1, 0, 1, 0], [620, 480, 250, 700, 450])
+    pair = np.where(winner[:, None] == [0, 1], 20.0, 5.0)
+    rates = np.concatenate([pair, np.full((2500, 1), 25.0)], axis=1)
+    sizes = np.array([400, 400, 200])
+    competing = rng.poisson(rates * 0.004 * sizes)[None] / sizes / 0.004
+    trains = rng.poisson(rates[:, np.repeat([0, 1, 2], [10, 9, 6])] * 0.004, (4, 2500, 25))
+    counts = {("active", 0): 31, ("active", 1): 26, ("silent", 0): 84, ("silent", 1): 79}
+    return {
+        "orders": orders,
+        "by_strength": {
+            strength: power_spectrum(
+                _cycles(order, 70 + 1.5 * (strength - 59), rng), bin_width=0.001, segment=0.5
+            )
+            for strength, order in orders.items()
+        },
+        "competing": competing,
+        "found": find_switches(competing, bin_width=0.004, names=["E1", "E2", "I"]),
+        "populations": stability_against_number(SpikeData(trains, bin_width=0.004), seed=0),
+        "pulses": {
+            f"{kind}\nstimulated": {
+                source: proportion(counts[kind, place], 100)
+                for place, source in enumerate(["network", "fitted model"])
+            }
+            for kind in ("active", "silent")
+        },
+    }  # fmt: skip
+
+
+def _cycles(order: int, frequency: float, rng: np.random.Generator) -> np.ndarray:
+    """Twenty neurons over 5 s in bins of 1 ms [1, bins, neurons], each in every m-th cycle."""
+    counts = np.zeros((1, 5000, 20), int)
+    for neuron in range(20):
+        drift = np.cumsum(0.0004 * rng.normal(size=5 * 100))
+        cycles = np.arange(neuron % order, int(4.9 * frequency), order)
+        times = cycles / frequency + 0.0012 * rng.normal(size=cycles.size) + drift[: cycles.size]
+        counts[0, np.clip(times * 1000, 0, 4999).astype(int), neuron] = 1
+    return counts
 
 
 def page() -> str:

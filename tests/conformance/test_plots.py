@@ -14,6 +14,12 @@ import pytest
 from matplotlib.figure import Figure
 
 from latentspike import plot
+from latentspike.evaluate import (
+    PopulationLabels,
+    find_switches,
+    power_spectrum,
+    proportion,
+)
 
 GALLERY = Path(__file__).parents[2] / "docs" / "gallery.md"
 
@@ -64,6 +70,11 @@ MEMBERS = [
     {"member": i, "score": RNG.uniform(1, 2), "dropout": 0.03 * i, "l2_gen": 10.0 ** (i - 8)}
     for i in range(16)
 ]
+SPECTRUM = power_spectrum(RNG.poisson(0.2, (4, 100, 2)), bin_width=0.01, segment=0.5)
+COMPETING = np.where(np.arange(400)[None, :, None] // 200 == [0, 1], 20.0, 5.0)
+GROUPED = PopulationLabels(
+    np.arange(6), np.arange(6) // 2, RNG.uniform(1, 2, (6, 6)), RNG.uniform(size=6), np.ones(3)
+)
 CASES = [
     Case("raster", {"data": "recording"}, labels=("time (s)", "neuron")),
     Case("raster", {**BOTH, "trial": 1}, labels=("time (s)", "neuron")),
@@ -121,6 +132,27 @@ CASES = [
         {"members": MEMBERS},
         panels=2,
         labels=("l2_gen", "lower is better"),
+    ),
+    Case(
+        "power_spectra",
+        {"results": {59.0: SPECTRUM, 60.0: SPECTRUM}, "orders": {59.0: 3, 60.0: 2}},
+        labels=("J (mV)", "frequency (Hz)"),
+    ),
+    Case(
+        "switches",
+        {"activity": COMPETING, "found": find_switches(COMPETING, bin_width=0.01)},
+        labels=("time (s)", "activity (Hz)"),
+    ),
+    Case(
+        "switch_probabilities",
+        {"results": {"silent stimulated": {"network": proportion(80, 100)}}},
+        labels=("", "probability"),
+    ),
+    Case("distances", {"found": GROUPED}, labels=("population", "")),
+    Case(
+        "population_stability",
+        {"results": [GROUPED]},
+        labels=("number of populations", "index"),
     ),
 ]
 
@@ -200,6 +232,10 @@ def snapshot(value: Any) -> Any:
     """Deep copy in terms that `assert_equal` compares by content."""
     if hasattr(value, "__dataclass_fields__"):
         return {name: snapshot(getattr(value, name)) for name in value.__dataclass_fields__}
+    if isinstance(value, dict):
+        return {key: snapshot(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [snapshot(item) for item in value]
     return copy.deepcopy(value)
 
 

@@ -9,6 +9,7 @@ from latentspike.plot.activity import raster, rates
 from latentspike.plot.behavior import decoding
 from latentspike.plot.fitting import autoencoder_weights, scores, training_curves
 from latentspike.plot.latents import factors, factors_3d, inferred_inputs
+from latentspike.plot.populations import distances, population_stability
 from latentspike.plot.psth import psths
 from latentspike.plot.save import save
 from latentspike.plot.search import (
@@ -21,23 +22,30 @@ from latentspike.plot.sensitivity import (
     hyperparameter_sensitivity,
     loss_against_r2,
 )
+from latentspike.plot.spectra import power_spectra
+from latentspike.plot.switching import switch_probabilities, switches
 
 __all__ = [
     "all_hyperparameter_sensitivities",
     "all_hyperparameter_trajectories",
     "autoencoder_weights",
     "decoding",
+    "distances",
     "factors",
     "factors_3d",
     "hyperparameter_sensitivity",
     "hyperparameter_trajectories",
     "inferred_inputs",
     "loss_against_r2",
+    "population_stability",
+    "power_spectra",
     "psths",
     "raster",
     "rates",
     "save",
     "scores",
     "search_scores",
+    "switch_probabilities",
+    "switches",
     "training_curves",
 ]
