@@ -11,17 +11,16 @@ import numpy as np
 
 from latentspike.dynamics import Network
 from latentspike.simulate.lif_activity import LIFActivity
+from latentspike.simulate.lif_constants import Membrane, StepConstants, steps_of
 from latentspike.simulate.lif_current import Currents
 from latentspike.simulate.lif_start import Asynchronous, Start, first_state
 from latentspike.simulate.lif_step import (
     Coefficients,
-    Membrane,
-    Pair,
     State,
-    StepConstants,
+    Weights,
     advance,
+    senders_with,
     spare_steps,
-    steps_of,
 )
 from latentspike.simulate.observe import check_positive, random_streams, whole_steps
 from latentspike.spikes.validate import as_whole
@@ -126,9 +125,9 @@ def _checked(
     return constants, (as_whole("n_trials", n_trials, 1), n_steps)
 
 
-def _dense(weights: Mapping[tuple[str, str], Any], network: Network) -> dict[Pair, np.ndarray]:
-    """Weights by position of sender and receiver, in a fixed order."""
-    found: dict[Pair, np.ndarray] = {}
+def _dense(weights: Mapping[tuple[str, str], Any], network: Network) -> Weights:
+    """Weights by position of sender and receiver."""
+    found: dict[tuple[int, int], np.ndarray] = {}
     for (sender, receiver), matrix in weights.items():
         for name in (sender, receiver):
             if name not in network.names:
@@ -145,7 +144,7 @@ def _dense(weights: Mapping[tuple[str, str], Any], network: Network) -> dict[Pai
         if not np.isfinite(matrix).all():
             raise ValueError(f"weights of {sender} → {receiver} are not all finite")
         found[network.names.index(sender), network.names.index(receiver)] = matrix
-    return dict(sorted(found.items()))
+    return found
 
 
 class _Run:
@@ -154,13 +153,13 @@ class _Run:
     def __init__(
         self,
         constants: StepConstants,
-        dense: Mapping[Pair, np.ndarray],
+        dense: Weights,
         currents: Currents,
         n_unrecorded: int,
         shape: tuple[int, int],
     ) -> None:
         self._coefficients = Coefficients.of(constants, dense)
-        self._pairs = tuple(dense)
+        self._senders = senders_with(dense)
         self._currents = currents
         self._unrecorded = n_unrecorded
         self._n_trials, self._n_steps = shape
@@ -177,7 +176,8 @@ class _Run:
         self, state: State, keys: jax.Array
     ) -> tuple[tuple[np.ndarray, ...], tuple[np.ndarray, ...]]:
         """Steps and neurons of all recorded spikes, each a tuple over trials."""
-        state, keys = _spread((state, keys), self._n_trials)
+        if not self._senders:  # how many spikes to add would have to be agreed on in every step
+            state, keys = _spread((state, keys), self._n_trials)
         length = self._draws * self._per_draw
         found: list[list[tuple[np.ndarray, np.ndarray]]] = [[] for _ in range(self._n_trials)]
         waiting: tuple[int, jax.Array] | None = None
@@ -189,7 +189,7 @@ class _Run:
                 keys,
                 np.int32(first),
                 current.reshape(self._draws, self._per_draw, *current.shape[1:]),
-                pairs=self._pairs,
+                senders=self._senders,
             )
             if waiting is not None:
                 self._list(*waiting, found)

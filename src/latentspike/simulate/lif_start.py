@@ -10,7 +10,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from latentspike.simulate.lif_step import Pair, State, StepConstants
+from latentspike.simulate.lif_constants import StepConstants
+from latentspike.simulate.lif_step import State, Weights, senders_with
 from latentspike.spikes.validate import as_whole
 
 _SYNAPSES_REMEMBERED = 12  # synaptic times after which a volley has left no trace in float32
@@ -208,21 +209,19 @@ def _volleys(
 def first_state(
     history: History,
     constants: StepConstants,
-    weights: Mapping[Pair, np.ndarray],
+    weights: Weights,
     generator: np.random.Generator,
 ) -> State:
     """The state of the first step.
 
     Synapses with a weight of their own start as if all neurons of the sender had its mean activity.
     """
-    n_trials, _, width = history.age.shape
+    n_trials = len(history.age)
     clamped = np.maximum(constants.refractory[:, None] - history.age, 0)
-    own = []
+    own = {s: np.zeros(history.age.shape) for s in senders_with(weights)}
     for (sender, receiver), matrix in weights.items():
         per_step = constants.response[receiver, sender] * history.synapse[sender]
-        total = np.zeros(width)
-        total[: len(matrix)] = matrix.sum(1) * per_step
-        own.append(np.tile(total, (n_trials, 1)))
+        own[sender][:, receiver, : len(matrix)] = matrix.sum(1) * per_step
     # The loop finds step t in slot t modulo the ring: one step ago is the last slot.
     fraction = np.tile(history.fraction[::-1], (n_trials, 1, 1))
     state = State(
@@ -231,7 +230,7 @@ def first_state(
         remaining=generator.exponential(size=history.age.shape),
         synapse=np.tile(history.synapse, (n_trials, 1)),
         fraction=fraction,
-        own_synapse=tuple(own),
+        own_synapse=tuple(own.values()),
         fired=history.fired[:, ::-1],
     )
     return jax.tree.map(lambda x: jnp.asarray(x, jnp.float32 if x.dtype == float else None), state)

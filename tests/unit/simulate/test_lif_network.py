@@ -10,8 +10,15 @@ from scipy.stats import kstest
 
 from latentspike.dynamics import Network, Population
 from latentspike.simulate import Asynchronous, Pulse, cluster_network, lif_network, winner_take_all
+from latentspike.simulate.lif_constants import StepConstants
 from latentspike.simulate.lif_start import first_state
-from latentspike.simulate.lif_step import Coefficients, StepConstants, advance
+from latentspike.simulate.lif_step import (
+    Coefficients,
+    _all_at_once,
+    _spike_by_spike,
+    advance,
+    senders_with,
+)
 
 STEP = 0.0005
 PAIR = Network(
@@ -44,7 +51,7 @@ def voltages(network, *, fraction=0.0, current=0.0, n_steps=300, membrane="exact
     drive = jnp.full((1, 1, 1, 1), current, jnp.float32)
     found = []
     for step in range(n_steps):
-        state, fired = advance(state, coefficients, keys, np.int32(step), drive, pairs=())
+        state, fired = advance(state, coefficients, keys, np.int32(step), drive, senders=())
         assert not fired.any()
         found.append(float(state.potential[0, 0, 0]))
     return np.array(found)
@@ -240,11 +247,22 @@ def test_weights_alike_are_the_mean_field():
         coefficients = Coefficients.of(constants, weights)
         keys = jax.random.split(jax.random.key(0), 2)
         current = jnp.zeros((10, 2, 1, 2))
-        state, _ = advance(state, coefficients, keys, np.int32(0), current, pairs=tuple(weights))
+        state, _ = advance(
+            state, coefficients, keys, np.int32(0), current, senders=senders_with(weights)
+        )
         found.append(np.where(in_population, state.potential, 0))
     np.testing.assert_allclose(found[0], found[1], atol=1e-4)
     quiet = constants.resting * (1 - constants.leak**20)
     assert (np.abs(found[0][0, :, 0] - quiet) > 0.1).all()  # synapses made a difference
+
+
+def test_weights_added_spike_by_spike_are_those_of_all_at_once():
+    rng = np.random.default_rng(0)
+    fired = jnp.asarray(rng.random((3, 20)) < np.array([[0.0], [0.2], [1.0]]))
+    weights = jnp.asarray(rng.normal(size=(20, 2, 20)), jnp.float32)
+    expected = np.einsum("tj,jki->tki", np.asarray(fired, float), np.asarray(weights, float))
+    for add in (_all_at_once, _spike_by_spike):
+        np.testing.assert_allclose(add(fired, weights), expected, atol=1e-4)
 
 
 def test_a_pulse_acts_on_its_population_its_trials_and_not_before():

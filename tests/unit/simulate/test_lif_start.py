@@ -3,8 +3,8 @@ import pytest
 
 from latentspike.dynamics import Network, Population
 from latentspike.simulate import Asynchronous, Clusters, cluster_network, lif_network
+from latentspike.simulate.lif_constants import StepConstants
 from latentspike.simulate.lif_start import first_state
-from latentspike.simulate.lif_step import StepConstants
 
 
 def test_asynchronous_neurons_are_stationary_from_the_first_step():
