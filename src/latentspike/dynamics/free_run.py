@@ -6,6 +6,7 @@ from functools import partial
 
 import jax
 import jax.numpy as jnp
+from jax.scipy.special import ndtri
 
 from latentspike.dynamics.bin_by_bin import (
     State,
@@ -15,11 +16,11 @@ from latentspike.dynamics.bin_by_bin import (
     outcome,
     start,
 )
+from latentspike.dynamics.binomial import binomial_quantile
 from latentspike.dynamics.network import Values
 from latentspike.dynamics.stepping import Mesoscopic
 
 _NEWTON_STEPS = 2
-_UNROLL = 1
 
 
 @partial(jax.jit, static_argnums=(0, 3))
@@ -43,28 +44,30 @@ def free_run(
     Notes
     -----
     A bin's activity acts within the bin, so its mean is the fixed point of the one-bin map
-    (Newton), and a random deviation of the drawn spikes grows by the inverse of its slope.
+    (Newton), and a random deviation of the drawn spikes grows by the inverse of its slope. Random
+    numbers are drawn for all bins at once, which costs a fraction of drawing them bin by bin.
     """
     sizes = jnp.asarray(system.sizes)
     acts_at_once = system.stepping.membrane == "exact" and not all(system.delay_bins)
 
-    def one_bin(state: State, now: tuple[jax.Array, jax.Array]) -> tuple[State, jax.Array]:
-        opened = open_bin(system, values, state, now[0])
+    def one_bin(state: State, now: tuple[jax.Array, ...]) -> tuple[State, jax.Array]:
+        current, chance, normal, rounding = now
+        opened = open_bin(system, values, state, current)
         mean = state.recent[0]
         for _ in range(_NEWTON_STEPS if acts_at_once else 1):
             found = outcome(system, values, opened.state, opened.driven + opened.same_bin @ mean)
             matrix = implicit_matrix(opened, found)
-            mean = jnp.clip(mean + jnp.linalg.solve(matrix, found.mean - mean), 0.0, 1.0)
-        key_count, key_round = jax.random.split(now[1])
-        drawn = jax.random.binomial(key_count, sizes, mean) / sizes - mean
+            change = found.mean - mean
+            change = solve(matrix, change) if acts_at_once else change
+            mean = jnp.clip(mean + change, 0.0, 1.0)
+        drawn = binomial_quantile(sizes, mean, chance, normal) / sizes - mean
         plain = mean * (1.0 - mean) / sizes
         ratio = (found.variance - 1.0 / sizes**2) / jnp.where(plain > 0, plain, 1.0)
         if system.stepping.variance == "refined":
             drawn = drawn * jnp.sqrt(jnp.clip(ratio, 0.0, None))
         if acts_at_once:
-            drawn = jnp.linalg.solve(matrix, drawn)
-        whole = jnp.floor((mean + drawn) * sizes + jax.random.uniform(key_round, sizes.shape))
-        counts = jnp.clip(whole, 0.0, sizes)
+            drawn = solve(matrix, drawn)
+        counts = jnp.clip(jnp.floor((mean + drawn) * sizes + rounding), 0.0, sizes)
         activity = counts / sizes
         potential = opened.driven + opened.same_bin @ activity
         if acts_at_once:
@@ -72,7 +75,36 @@ def free_run(
         return close_bin(system, values, opened, potential, found, activity), counts
 
     state = start(system, values, initial_rate)
+    shape = (n_bins, system.n_populations)
     if current is None:
-        current = jnp.zeros((n_bins, system.n_populations))
-    keys = jax.random.split(key, n_bins)
-    return jax.lax.scan(one_bin, state, (current, keys), unroll=_UNROLL)[1]
+        current = jnp.zeros(shape)
+    key_chance, key_round = jax.random.split(key)
+    # 0 itself has no normal quantile
+    chance = jax.random.uniform(key_chance, shape, minval=jnp.finfo(sizes.dtype).tiny)
+    random = chance, ndtri(chance), jax.random.uniform(key_round, shape)
+    return jax.lax.scan(one_bin, state, (current, *random))[1]
+
+
+def solve(matrix: jax.Array, right: jax.Array) -> jax.Array:
+    """``x`` of ``matrix @ x = right``, [K]; finite also where the matrix is singular.
+
+    By cofactors up to K = 3, where a call of LAPACK would cost more than all of it.
+    """
+    k = right.shape[0]
+    if k == 1:
+        return right / _not_zero(matrix[0])
+    if k == 2:
+        (a, b), (c, d) = matrix
+        x = jnp.stack([d * right[0] - b * right[1], a * right[1] - c * right[0]])
+        return x / _not_zero(a * d - b * c)
+    if k == 3:
+        first, second, third = matrix.T
+        across = jnp.stack(
+            [jnp.cross(second, third), jnp.cross(third, first), jnp.cross(first, second)]
+        )
+        return across @ right / _not_zero(first @ across[0])
+    return jnp.nan_to_num(jnp.linalg.solve(matrix, right))
+
+
+def _not_zero(determinant: jax.Array) -> jax.Array:
+    return jnp.where(jnp.abs(determinant) < 1e-9, 1e-9, determinant)
