@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from latentspike.cli.options import Common, RunFolder
 from latentspike.cli.outcome import Report
 
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
 
 PAPER_WIDTH = 0.06  # seconds; Keshtkaran & Pandarinath (2019), section 4.3
 
+NO_VALIDATION_NOTE = "the model was fitted to all trials: these scores are of the same trials"
 OWN_SPIKES = ("held-in bits per spike", "PSTH R²")
 OWN_SPIKES_NOTE = (
     "held-in bits per spike and PSTHs of few trials reward copying the very spikes that are "
@@ -56,6 +59,7 @@ def run(options: Evaluate) -> Report:
     data, pick = recording.graded(prepared, split)
     width, smoothed, paper = _baselines(prepared, split, pick)
     rows = score_table(data, pick(posterior), baseline=smoothed, lag=options.lag)
+    rows += _population_rows(data, pick(posterior))
     others = {"paper": paper, "truth": _true_rates(data)}
     # decoding four times over would take long, and says the same
     plain = data.replace(behavior={})
@@ -67,19 +71,46 @@ def run(options: Evaluate) -> Report:
         "scores": as_records(rows),
         "paper_baseline": {"width": PAPER_WIDTH, "values": values.get("paper", {})},
         "true_rates": values.get("truth", {}),
-        "note": OWN_SPIKES_NOTE if any(row.metric in OWN_SPIKES for row in rows) else "",
+        "note": _note(rows, split),
     }
     write_json(folder / files.SCORES, document)
     return Report(document, format_scores(rows, width, values, document["note"]))
 
 
+def _note(rows: list[Score], split: Split | None) -> str:
+    notes = [OWN_SPIKES_NOTE] if any(row.metric in OWN_SPIKES for row in rows) else []
+    return "; ".join(notes + ([NO_VALIDATION_NOTE] if split is None else []))
+
+
+def _population_rows(data: SpikeData, posterior: Posterior) -> list[Score]:
+    """Correlation of the inferred with the true activity of whole populations, where it is known.
+
+    Over the bins of all trials, as in Wang et al. (2022), section 5.2.
+    """
+    from latentspike.evaluate import Score
+
+    found, truth = posterior.population_activity, data.truth.get("population_rate")
+    if found is None or truth is None or found.shape != truth.shape:
+        return []
+    pairs = zip(
+        found.reshape(-1, found.shape[-1]).T, truth.reshape(-1, truth.shape[-1]).T, strict=True
+    )
+    values = [_correlation(a, b) for a, b in pairs]
+    return [Score(f"population {k + 1} activity r", "", value) for k, value in enumerate(values)]
+
+
+def _correlation(a: np.ndarray, b: np.ndarray) -> float | None:
+    is_flat = np.ptp(a) == 0 or np.ptp(b) == 0
+    return None if is_flat else float(np.corrcoef(a, b)[0, 1])
+
+
 def _baselines(
-    prepared: Prepared, split: Split, pick: Callable[[Posterior], Posterior]
+    prepared: Prepared, split: Split | None, pick: Callable[[Posterior], Posterior]
 ) -> tuple[float, Posterior, Posterior | None]:
     """Width (seconds) chosen on the training trials, its posterior, and that of the paper's."""
     from latentspike.models.smoothing import choose_width
 
-    train = prepared.data.select_trials(split.train)
+    train = prepared.data if split is None else prepared.data.select_trials(split.train)
     if train.kind != "counts":
         return PAPER_WIDTH, pick(_smoothing(PAPER_WIDTH, train, prepared.whole)), None
     width = choose_width(train)

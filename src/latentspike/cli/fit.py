@@ -39,9 +39,11 @@ class Fit(Common):
     Units: data.bin_width, data.window, data.max_gap, training.checkpoint_seconds and smoothing's
     model.width are seconds; data.chop_window, data.chop_overlap, data.forward_bins and
     model.architecture.input_prior_time_constant are bins; training.max_epochs, ramp_epochs,
-    patience and decay_patience are epochs.
+    patience and decay_patience are epochs. In neulvm's tables times are seconds and voltages mV.
 
-    Models (model.name): lfads, linear_autoencoder, smoothing.
+    Models (model.name): lfads, linear_autoencoder, neulvm, smoothing. neulvm needs --config, with
+    the tables [model.network] and [model.neurons]; `latentspike simulate --fit-config` writes an
+    example. It fits all trials and takes nothing from [hyperparams] and [training].
     """
 
     file: Annotated[str | None, conf.Positional, conf.arg(metavar="FILE")] = None
@@ -75,13 +77,21 @@ def run(options: Fit) -> Report:
     if options.resume and options.overwrite:
         raise UsageError("--resume continues the run, --overwrite replaces it: choose one")
     configuration = _configure(options, folder)
-    prepared = recording.prepare(configuration.data, seed=configuration.seed)
+    fits_all = _fits_all_trials(configuration.model)
+    seed = configuration.seed
+    prepared = recording.prepare(configuration.data, seed=seed, keeps_whole=fits_all)
     configuration = recording.resolved(configuration, prepared)
     fraction = configuration.training.validation_fraction
-    split = recording.choose_split(prepared, fraction, configuration.seed)
+    split = None if fits_all else recording.choose_split(prepared, fraction, seed)
     if options.dry_run:
         return _dry_run(configuration, prepared, options.devices)
     return _fit(options, folder, configuration, prepared, split)
+
+
+def _fits_all_trials(model: Any) -> bool:
+    from latentspike.models.protocol import SteppedModel
+
+    return isinstance(model, SteppedModel)
 
 
 def _configure(options: Fit, folder: Path) -> Configuration:
@@ -130,13 +140,20 @@ def _n_devices(wanted: int | None) -> int:
 
 
 def _fit(
-    options: Fit, folder: Path, configuration: Configuration, prepared: Prepared, split: Split
+    options: Fit,
+    folder: Path,
+    configuration: Configuration,
+    prepared: Prepared,
+    split: Split | None,
 ) -> Report:
     from latentspike.cli import run_folder as files
     from latentspike.training.fit import check_fittable, data_hash
 
     data = prepared.data
-    check_fittable(configuration.model, data)
+    try:
+        check_fittable(configuration.model, data)
+    except ValueError as error:
+        raise ValueError(f"{configuration.data.path}: {error}") from error
     devices = _n_devices(options.devices)
     digest = data_hash(data)
     files.make_room(folder, resume=options.resume, overwrite=options.overwrite)
@@ -151,7 +168,7 @@ def _fit(
     except KeyboardInterrupt as error:
         files.end(folder, document, "interrupted")
         has_checkpoint = (folder / files.CHECKPOINT).exists()
-        done = "a checkpoint was written" if has_checkpoint else "no epoch was finished"
+        done = "a checkpoint was written" if has_checkpoint else "there is no checkpoint yet"
         raise Interrupted(
             f"interrupted; {done}. Continue with: latentspike fit --resume --out {folder}"
         ) from error
@@ -165,7 +182,12 @@ def _fit(
 
 
 def _train(
-    options: Fit, folder: Path, configuration: Configuration, data: Any, split: Split, devices: int
+    options: Fit,
+    folder: Path,
+    configuration: Configuration,
+    data: Any,
+    split: Split | None,
+    devices: int,
 ) -> Fitted:
     import jax
 
@@ -185,7 +207,6 @@ def _train(
 
 def _report(folder: Path, fitted: Fitted, seconds: float) -> Report:
     about = fitted.about
-    last = fitted.history[-1] if fitted.history else {}
     document = {
         "run": str(folder),
         "model": type(fitted.model).__name__,
@@ -193,11 +214,16 @@ def _report(folder: Path, fitted: Fitted, seconds: float) -> Report:
         "best_epoch": about.get("best_epoch"),
         "best_selection_loss": about.get("best_selection_loss"),
         "stopped": about.get("stopped"),
-        "last_epoch": last,
+        "last_epoch": fitted.history[-1] if fitted.history else {},
         "seconds": seconds,
     }
     lines = [f"{folder}: fitted in {seconds:.0f} s"]
-    if fitted.history:
+    if "n_steps" in about:
+        parameters = fitted.model.parameters(fitted.params)
+        document |= {"n_steps": about["n_steps"], "parameters": parameters}
+        lines[0] += f", {about['stopped']}"
+        lines += _parameter_lines(parameters)
+    elif fitted.history:
         lines[0] += f", {about['n_epochs']} epochs ({about['stopped']})"
         lines.append(
             f"best epoch {about['best_epoch'] + 1}: selection loss "
@@ -205,3 +231,13 @@ def _report(folder: Path, fitted: Fitted, seconds: float) -> Report:
         )
     lines.append(f"next: latentspike infer {folder}")
     return Report(document, "\n".join(lines))
+
+
+def _parameter_lines(parameters: dict[str, dict[str, float]]) -> list[str]:
+    """Names, values and 90 % intervals of what was estimated."""
+    width = max(map(len, parameters), default=0)
+    return [
+        f"  {name:<{width}}  {found['value']:.4g}"
+        + (f"  ({found['low']:.4g} to {found['high']:.4g})" if "low" in found else "")
+        for name, found in parameters.items()
+    ]

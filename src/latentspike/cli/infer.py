@@ -20,7 +20,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Infer(Common):
-    """Infer rates (Hz), factors, initial conditions and inferred inputs of every trial.
+    """Infer what the model knows of every trial.
+
+    Rates (Hz) and, where the model has them, factors, initial conditions, inferred inputs and the
+    activity of whole populations (Hz).
 
     Writes RUN/posterior.h5, which evaluate and plot read. A recording that was cut into windows
     is merged again. Another recording of the same neurons (--data) goes to a file of its own.
@@ -93,7 +96,10 @@ def _infer(
 
     seed = configuration.seed if options.seed is None else options.seed
     key = jax.random.fold_in(jax.random.key(seed), 1)  # apart from the draws of training
-    posterior = fitted.infer(prepared.data, n_samples=options.samples, key=key)
+    try:
+        posterior = fitted.infer(prepared.data, n_samples=options.samples, key=key)
+    except ValueError as error:
+        raise ValueError(f"{configuration.data.path}: {error}") from error
     if prepared.chopping is None:
         return posterior
     return prepared.chopping.merge_posterior(posterior)

@@ -146,7 +146,41 @@ def _latent_figures(data: Any, posterior: Any, trial: int) -> dict[str, Callable
             figures["factors_3d"] = lambda: _factors_3d(data, posterior)
     if posterior.inferred_inputs is not None and posterior.inferred_inputs.shape[2]:
         figures["inferred_inputs"] = lambda: plot.inferred_inputs(posterior, trial=trial)
+    if posterior.population_activity is not None:
+        figures["population_activity"] = lambda: _population_activity(data, posterior, trial)
     return figures
+
+
+def _population_activity(data: Any, posterior: Any, trial: int) -> Any:
+    """Inferred activity of every population with its spread, over the true one where known."""
+    import matplotlib.pyplot as plt
+
+    from latentspike.plot import style
+
+    found, spread = posterior.population_activity[trial], posterior.population_activity_std
+    truth = data.truth.get("population_rate")
+    n = found.shape[1]
+    _, panels = plt.subplots(n, 1, squeeze=False, sharex=True, figsize=(6.8, 1 + 1.6 * n))
+    for k, ax in enumerate(panels[:, 0]):
+        if truth is not None and truth.shape[2] == n:
+            ax.plot(data.times, truth[trial, :, k], color=style.TRUE, linewidth=0.6, label="true")
+        ax.plot(data.times, found[:, k], color=style.INFERRED, linewidth=1, label="inferred")
+        if spread is not None:
+            ends = (found[:, k] + sign * spread[trial, :, k] for sign in (-1, 1))
+            ax.fill_between(data.times, *ends, color=style.INFERRED, alpha=0.3, linewidth=0)
+        style.over_time(ax, data.times, y=f"population {k + 1} (Hz)")
+    panels[0, 0].legend(frameon=False, fontsize="small", ncols=2, loc="upper right")
+    return panels[0, 0]
+
+
+def _log_joint(history: dict[str, list[float]]) -> Any:
+    from latentspike.plot import style
+
+    ax = style.one_axes(None, (5.2, 3.0))
+    steps = 1 + np.asarray(history["step"])
+    ax.plot(steps, history["log_joint"], marker="o", markersize=3, color=style.INFERRED)
+    style.tidy(ax, x="step", y="log-joint (nats)")
+    return ax
 
 
 def _fitting_figures(fitted: Any, rows: list[Any]) -> dict[str, Callable[[], Any]]:
@@ -159,6 +193,8 @@ def _fitting_figures(fitted: Any, rows: list[Any]) -> dict[str, Callable[[], Any
         figures["training_loss"] = lambda: plot.training_curves(history)
     if "kl_ic" in history:
         figures["training_kl"] = lambda: plot.training_curves(history, show="kl")
+    if "log_joint" in history:
+        figures["log_joint"] = lambda: _log_joint(history)
     weights = fitted.params.get("weights") if isinstance(fitted.params, dict) else None
     is_square = weights is not None and np.ndim(weights) == 2 and len(set(weights.shape)) == 1
     if is_square and type(fitted.model).__name__ == "LinearAutoencoder":

@@ -45,7 +45,13 @@ class Prepared:
     chopping: Chopping | None = None
 
 
-def prepare(settings: DataSettings, *, seed: int, heldout: np.ndarray | None = None) -> Prepared:
+def prepare(
+    settings: DataSettings,
+    *,
+    seed: int,
+    heldout: np.ndarray | None = None,
+    keeps_whole: bool = False,
+) -> Prepared:
     """Read, rebin, hold out neurons and bins, and chop, as the table ``[data]`` says.
 
     Parameters
@@ -53,6 +59,7 @@ def prepare(settings: DataSettings, *, seed: int, heldout: np.ndarray | None = N
     settings : table ``[data]``, with a path
     seed : chooses the held-out neurons
     heldout : bool [neurons]; those that an earlier fit held out, instead of choosing
+    keeps_whole : a recording of one trial is not cut unless the settings say so
 
     Raises
     ------
@@ -67,6 +74,8 @@ def prepare(settings: DataSettings, *, seed: int, heldout: np.ndarray | None = N
             note(f"note: the last {left_over} bins do not fill a bin of {settings.rebin}; dropped")
         data = rebin(data, settings.rebin, drop_last=True)
     data = _hold_out(data, settings, seed, heldout)
+    if keeps_whole and settings.chop_window is None:
+        settings = dataclasses.replace(settings, chop_window=0)
     window, overlap = _chop_sizes(settings, data)
     if not window:
         if settings.forward_bins is not None:
@@ -169,10 +178,10 @@ def _split_in_time(chopping: Chopping, fraction: float) -> Split:
     return Split(train=train, validation=np.arange(first, n_windows))
 
 
-def whole_split(prepared: Prepared, split: Split) -> Split | None:
-    """The split in whole trials, or None where it divides a single one."""
+def whole_split(prepared: Prepared, split: Split | None) -> Split | None:
+    """The split in whole trials, or None where it divides a single one or there is none."""
     chopping = prepared.chopping
-    if chopping is None:
+    if chopping is None or split is None:
         return split
     if chopping.n_trials == 1:
         return None
@@ -180,12 +189,17 @@ def whole_split(prepared: Prepared, split: Split) -> Split | None:
     return Split(np.unique(split.train // per_trial), np.unique(split.validation // per_trial))
 
 
-def graded(prepared: Prepared, split: Split) -> tuple[SpikeData, Callable[[Posterior], Posterior]]:
+def graded(
+    prepared: Prepared, split: Split | None
+) -> tuple[SpikeData, Callable[[Posterior], Posterior]]:
     """What validates, and a function that picks the same out of a posterior of ``whole``.
 
-    Of one long trial, the end that validates is cut into windows without overlap.
+    Of one long trial, the end that validates is cut into windows without overlap. Without a split
+    all of ``whole`` is graded.
     """
     chopping, whole = prepared.chopping, prepared.whole
+    if split is None:
+        return whole, lambda posterior: posterior
     trials = whole_split(prepared, split)
     if trials is not None:
         chosen = trials.validation

@@ -123,17 +123,25 @@ def open_configuration(folder: Path) -> Configuration:
     return Configuration.from_dict(read_configuration(str(folder / CONFIG)))
 
 
-def save_split(folder: Path, split: Split, heldout: np.ndarray) -> None:
-    """Write ``split.npz``: training and validation trials (or windows), and held-out neurons."""
-    arrays = {"train": split.train, "validation": split.validation, "heldout": heldout}
+def save_split(folder: Path, split: Split | None, heldout: np.ndarray) -> None:
+    """Write ``split.npz``: training and validation trials (or windows), and held-out neurons.
+
+    Without a split, where every trial is fitted, both lists are empty.
+    """
+    none = np.zeros(0, int)
+    train, validation = (none, none) if split is None else (split.train, split.validation)
+    arrays = {"train": train, "validation": validation, "heldout": heldout}
     save_arrays(folder / SPLIT, arrays, {"format": 1, "kind": "split"})
 
 
-def open_split(folder: Path) -> tuple[Split, np.ndarray]:
-    """Split and held-out neurons of a run."""
+def open_split(folder: Path) -> tuple[Split | None, np.ndarray]:
+    """Split (None where every trial was fitted) and held-out neurons of a run."""
     arrays = _arrays(folder / SPLIT, "fit")
     try:
-        return Split(arrays["train"], arrays["validation"]), arrays["heldout"].astype(bool)
+        train, validation = arrays["train"], arrays["validation"]
+        is_whole = not train.size and not validation.size
+        split = None if is_whole else Split(train, validation)
+        return split, arrays["heldout"].astype(bool)
     except KeyError as error:
         raise FileProblem(f"{folder / SPLIT} is damaged: it lacks {error}") from error
 
@@ -164,8 +172,8 @@ def open_posterior(folder: Path) -> Posterior:
         raise FileProblem(f"{error}; run `latentspike infer {folder}` again") from error
 
 
-def open_run(folder: Path) -> tuple[Configuration, Prepared, Split]:
-    """Configuration, recording and split of a run.
+def open_run(folder: Path) -> tuple[Configuration, Prepared, Split | None]:
+    """Configuration, recording and split (None where every trial was fitted) of a run.
 
     Raises
     ------
@@ -186,7 +194,9 @@ def open_run(folder: Path) -> tuple[Configuration, Prepared, Split]:
     return configuration, prepared, split
 
 
-def check_resumable(folder: Path, configuration: Configuration, split: Split, digest: str) -> None:
+def check_resumable(
+    folder: Path, configuration: Configuration, split: Split | None, digest: str
+) -> None:
     """Refuse to resume a run with other settings or data, before any of its files is replaced.
 
     Raises
@@ -205,8 +215,9 @@ def check_resumable(folder: Path, configuration: Configuration, split: Split, di
                 f"{folder} was fitted with {name} = {old!r}, not {new!r}; resume it with its own "
                 "settings, or name another folder"
             )
+    before_split, _ = open_split(folder)
     same_split = all(
-        np.array_equal(getattr(open_split(folder)[0], part), getattr(split, part))
+        np.array_equal(getattr(before_split, part, []), getattr(split, part, []))
         for part in ("train", "validation")
     )
     if not same_split or read_json(folder / RUN).get("data", {}).get("hash") != digest:

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from tyro import conf
 
 from latentspike.cli.options import Common
 from latentspike.cli.outcome import Report, UsageError
 
-World = Literal["chaotic-rnn", "linear-factors", "lorenz"]
+if TYPE_CHECKING:
+    from latentspike.dynamics import Network
+    from latentspike.spikes import SpikeData
+
+World = Literal["chaotic-rnn", "linear-factors", "lorenz", "winner-take-all", "cluster"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,11 +26,18 @@ class Simulate(Common):
     validation, and carries the true rates; .npz carries them too, .nwb cannot. Sizes that are not
     given are those of the world.
 
-    Example: latentspike simulate lorenz --out recording.h5 --conditions 30 --seed 1
+    winner-take-all and cluster are networks of 1000 and 600 spiking neurons, of which a few are
+    recorded, the same in every trial; the file also carries the activity of all neurons of each
+    population, and all trials are for training.
+
+    Examples:
+      latentspike simulate lorenz --out recording.h5 --conditions 30 --seed 1
+      latentspike simulate winner-take-all --out network.h5 --fit-config network.toml
+      latentspike fit network.h5 --config network.toml --out run
     """
 
     world: Annotated[World, conf.Positional, conf.arg(metavar="WORLD")]
-    """chaotic-rnn (input-driven network), linear-factors or lorenz."""
+    """chaotic-rnn (input-driven network), linear-factors, lorenz, winner-take-all or cluster."""
     out: Annotated[str, conf.arg(metavar="FILE")]
     """File to write, ending in .h5, .npz or .nwb."""
     seed: int = 0
@@ -34,9 +45,9 @@ class Simulate(Common):
     conditions: int | None = None
     """Number of conditions."""
     trials: int | None = None
-    """Trials per condition."""
+    """Trials per condition; of a spiking network, trials."""
     neurons: int | None = None
-    """Number of neurons."""
+    """Number of neurons; of a spiking network, recorded neurons of each population."""
     duration: float | None = None
     """Length of a trial in seconds."""
     bin_width: float | None = None
@@ -45,9 +56,31 @@ class Simulate(Common):
     """Hz: mean rate of a neuron (for chaotic-rnn the largest rate)."""
     speed: float | None = None
     """lorenz: how fast the system runs, in Lorenz time units per second."""
+    strength: float | None = None
+    """cluster: strength of the connection in mV."""
+    fit_config: Annotated[str | None, conf.arg(metavar="FILE.toml")] = None
+    """winner-take-all, cluster: also write settings with which `latentspike fit` fits neulvm."""
 
 
 OPTIONS = Simulate
+NETWORKS = ("winner-take-all", "cluster")
+# as in the paper; duration, steps and bins in seconds
+_NETWORK_DEFAULTS: dict[str, dict[str, Any]] = {
+    "winner-take-all": {
+        "example": "winner_take_all",
+        "duration": 10.0,
+        "time_step": 0.0002,
+        "bin_width": 0.004,
+        "neurons": 3,
+    },
+    "cluster": {
+        "example": "cluster_network",
+        "duration": 10.0,
+        "time_step": 0.001,
+        "bin_width": 0.001,
+        "neurons": 6,
+    },
+}
 _NAMES = {
     "conditions": "n_conditions",
     "trials": "n_trials_per_condition",
@@ -65,11 +98,13 @@ def run(options: Simulate) -> Report:
     from latentspike.spikes import split_trials
 
     write = _writer(options.out)
-    changes = _changes(options)
-    if options.seed < 0:
-        raise UsageError(f"--seed must be 0 or more, got {options.seed}")
-    data = getattr(simulate, options.world.replace("-", "_"))(seed=options.seed, **changes)
-    split = split_trials(data, validation_fraction=0.2, seed=options.seed)
+    _check_sizes(options)
+    if options.world in NETWORKS:
+        data, split = _network_recording(options), None
+    else:
+        world = getattr(simulate, options.world.replace("-", "_"))
+        data = world(seed=options.seed, **_changes(options))
+        split = split_trials(data, validation_fraction=0.2, seed=options.seed)
     write(options.out, data, split)
     document = {
         "file": options.out,
@@ -84,19 +119,61 @@ def run(options: Simulate) -> Report:
     return Report(document, f"{options.out}: {data}")
 
 
-def _changes(options: Simulate) -> dict[str, Any]:
-    changes = {field: getattr(options, name) for name, field in _NAMES.items()}
-    if options.speed is not None and options.world != "lorenz":
-        raise UsageError(f"--speed belongs to lorenz; {options.world} has none")
-    if options.world == "chaotic-rnn":
-        changes["max_rate"] = changes.pop("mean_rate")
+def _check_sizes(options: Simulate) -> None:
+    if options.seed < 0:
+        raise UsageError(f"--seed must be 0 or more, got {options.seed}")
     for name in ("conditions", "trials", "neurons"):
         value = getattr(options, name)
         if value is not None and value < 1:
             raise UsageError(f"--{name} must be at least 1, got {value}")
+    no_network = [n for n in ("conditions", "mean_rate") if options.world in NETWORKS]
+    owners = {"speed": ("lorenz",), "strength": ("cluster",), "fit_config": NETWORKS}
+    for name in (*owners, *no_network):
+        if getattr(options, name) is not None and options.world not in owners.get(name, ()):
+            flag = f"--{name.replace('_', '-')}"
+            whose = f" belongs to {' and '.join(owners[name])};" if name in owners else ":"
+            raise UsageError(f"{flag}{whose} {options.world} has none")
+
+
+def _changes(options: Simulate) -> dict[str, Any]:
+    changes = {field: getattr(options, name) for name, field in _NAMES.items()}
+    if options.world == "chaotic-rnn":
+        changes["max_rate"] = changes.pop("mean_rate")
     if options.world == "chaotic-rnn" and options.bin_width is not None:
         changes["dt"] = min(0.01, options.bin_width)
     return {name: value for name, value in changes.items() if value is not None}
+
+
+def _network_recording(options: Simulate) -> SpikeData:
+    """A few neurons of one of the spiking networks, and settings to fit them."""
+    from latentspike import simulate
+
+    defaults = _NETWORK_DEFAULTS[options.world]
+    strength = {} if options.strength is None else {"strength": options.strength}
+    example = getattr(simulate, defaults["example"])
+    activity = simulate.lif_network(
+        example(**strength),
+        defaults["duration"] if options.duration is None else options.duration,
+        seed=options.seed,
+        time_step=defaults["time_step"],
+        n_trials=options.trials or 1,
+    )
+    width = defaults["bin_width"] if options.bin_width is None else options.bin_width
+    data = activity.record(options.neurons or defaults["neurons"], width, seed=options.seed)
+    if options.fit_config is not None:
+        _write_fit_config(options.fit_config, example(free=True), data)
+    return data
+
+
+def _write_fit_config(path: str, network: Network, data: SpikeData) -> None:
+    from latentspike.cli.toml import to_toml
+    from latentspike.files import write_text
+    from latentspike.models.neulvm import NeuLVM
+    from latentspike.models.registry import model_to_config
+    from latentspike.simulate import neurons_by_population
+
+    model = NeuLVM(network, neurons=neurons_by_population(data.neuron_ids))
+    write_text(path, to_toml({"model": model_to_config(model)}))
 
 
 def _writer(path: str) -> Any:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from typing import Any
+
+_BOX = {"low", "high", "start"}
 
 
 def to_toml(document: dict[str, Any]) -> str:
@@ -24,14 +27,25 @@ def to_toml(document: dict[str, Any]) -> str:
 
 
 def _table(values: dict[str, Any], path: tuple[str, ...]) -> list[str]:
-    plain = {name: v for name, v in values.items() if not isinstance(v, dict) and v is not None}
-    lines = [f"{name} = {_value(value)}" for name, value in plain.items()]
+    plain = {name: v for name, v in values.items() if not _is_table(v) and v is not None}
+    lines = [f"{_key(name)} = {_value(value)}" for name, value in plain.items()]
     if path and (lines or not values):
-        lines = ["", f"[{'.'.join(path)}]", *lines]
+        lines = ["", f"[{'.'.join(map(_key, path))}]", *lines]
     for name, value in values.items():
-        if isinstance(value, dict):
+        if _is_table(value):
             lines += _table(value, (*path, name))
     return lines
+
+
+def _is_table(value: Any) -> bool:
+    """Written under a heading of its own; the box of a parameter stays in its line."""
+    return isinstance(value, dict) and not (value and value.keys() <= _BOX)
+
+
+def _key(name: str) -> str:
+    """Bare where TOML allows it; names of populations and neurons may hold anything."""
+    is_bare = bool(re.fullmatch(r"[A-Za-z0-9_-]+", name))
+    return name if is_bare else _value(name)
 
 
 def _value(value: Any) -> str:
@@ -44,6 +58,9 @@ def _value(value: Any) -> str:
     if isinstance(value, str):
         # JSON's escapes are TOML's, but for the delete character, which TOML wants escaped
         return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+    if isinstance(value, dict):
+        items = [f"{_key(name)} = {_value(item)}" for name, item in value.items()]
+        return f"{{ {', '.join(items)} }}"
     if isinstance(value, list | tuple):
         return f"[{', '.join(_value(item) for item in value)}]"
     raise TypeError(f"{value!r} has no place in TOML")

@@ -13,6 +13,8 @@ from latentspike.spikes import Posterior, SpikeData
 
 Params = Any
 Hyperparams = dict[str, Any]
+State = dict[str, np.ndarray]
+"""What an estimation in steps carries from one to the next: all that an exact resume needs."""
 
 
 class Batch(NamedTuple):
@@ -114,4 +116,42 @@ class EstimatedModel(Model, Protocol):
 
     def estimate(self, params: Params, data: SpikeData, *, key: jax.Array) -> Params:
         """Parameters fitted to a recording."""
+        ...
+
+
+@runtime_checkable
+class SteppedModel(Model, Protocol):
+    """A model estimated in steps that take long enough to be watched, stopped and resumed.
+
+    It needs no validation trials: a fit uses every trial that it is given.
+    """
+
+    @property
+    def n_steps(self) -> int:
+        """Steps of a whole estimation at most."""
+        ...
+
+    def prepare(self, data: SpikeData) -> Any:
+        """What the steps read of a recording; made once per fit.
+
+        Raises
+        ------
+        ValueError : naming what in the recording does not suit the model.
+        """
+        ...
+
+    def begin(self, params: Params, prepared: Any, *, key: jax.Array) -> State:
+        """State before the first step, from fresh parameters."""
+        ...
+
+    def advance(self, state: State, prepared: Any) -> tuple[State, dict[str, float]]:
+        """One step, and figures of it for the history; a given state always moves alike."""
+        ...
+
+    def is_finished(self, state: State) -> bool:
+        """Whether no step is left."""
+        ...
+
+    def finish(self, params: Params, state: State, prepared: Any) -> Params:
+        """Parameters found."""
         ...

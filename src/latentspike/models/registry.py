@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 import dataclasses
+import types
 import typing
 from typing import Any
 
 from latentspike.models.lfads import LFADS
 from latentspike.models.linear_autoencoder import LinearAutoencoder
+from latentspike.models.neulvm import NeuLVM
 from latentspike.models.smoothing import GaussianSmoothing
 
 MODELS: dict[str, type] = {
     "lfads": LFADS,
     "linear_autoencoder": LinearAutoencoder,
+    "neulvm": NeuLVM,
     "smoothing": GaussianSmoothing,
 }
 
 
 def model_to_config(model: Any) -> dict[str, Any]:
-    """``{"name": …, **fields}`` of a model, JSON-able."""
+    """``{"name": …, **fields}`` of a model, for JSON and TOML."""
     for name, kind in MODELS.items():
         if type(model) is kind:
-            return {"name": name, **dataclasses.asdict(model)}
+            own = getattr(model, "to_config", None)
+            fields = dataclasses.asdict(model) if own is None else own()
+            return {"name": name, **fields}
     raise ValueError(f"{type(model).__name__} is not a known model; known: {', '.join(MODELS)}")
 
 
@@ -41,6 +46,8 @@ def model_from_config(config: dict[str, Any]) -> Any:
 
 def from_dict(kind: type, fields: dict[str, Any], *, where: str) -> Any:
     """Frozen dataclass from a plain dict, nested dataclasses included.
+
+    A class that reads itself from a plain dict (``from_config``) does so.
 
     Parameters
     ----------
@@ -62,15 +69,33 @@ def from_dict(kind: type, fields: dict[str, Any], *, where: str) -> Any:
         if dataclasses.is_dataclass(hint):
             if not isinstance(value, dict):
                 raise ValueError(f"{where}.{name} must be a table of values, got {value!r}")
-            value = from_dict(typing.cast(type, hint), value, where=f"{where}.{name}")
+            value = _nested(typing.cast(type, hint), value, f"{where}.{name}")
         else:
             value = _checked(value, hint, f"{where}.{name}")
         values[name] = value
+    for field in dataclasses.fields(kind):
+        needed = field.default is field.default_factory is dataclasses.MISSING
+        if needed and field.name not in values:
+            raise ValueError(f"{where}.{field.name} is missing")
     return kind(**values)
+
+
+def _nested(kind: Any, fields: dict[str, Any], where: str) -> Any:
+    if not hasattr(kind, "from_config"):
+        return from_dict(kind, fields, where=where)
+    try:
+        return kind.from_config(fields, where=where)
+    except ValueError as error:
+        if where in str(error):
+            raise
+        raise ValueError(f"{where}: {error}") from error
 
 
 def _checked(value: Any, hint: Any, where: str) -> Any:
     """Plain values of the right type; whole numbers pass as floats, lists as tuples."""
+    if typing.get_origin(hint) in (typing.Union, types.UnionType) and value is not None:
+        kinds = [kind for kind in typing.get_args(hint) if kind is not type(None)]
+        hint = kinds[0] if len(kinds) == 1 else hint
     if typing.get_origin(hint) is tuple and isinstance(value, list):
         return tuple(value)
     if hint is float and isinstance(value, int) and not isinstance(value, bool):

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from latentspike.files import load_arrays, save_arrays
 from latentspike.models.tree import flatten, unflatten_like
 from latentspike.training.epoch import TrainState
@@ -35,12 +37,24 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint, identity: dict[str, An
         **{f"state/{name}": value for name, value in flatten(checkpoint.state).items()},
         **{f"best/{name}": value for name, value in flatten(checkpoint.best_params).items()},
     }
-    header = {
-        "format": FORMAT,
-        "kind": "checkpoint",
-        "identity": identity,
-        "progress": checkpoint.progress.to_dict(),
-    }
+    write_checkpoint(folder, arrays, checkpoint.progress.to_dict(), identity)
+
+
+def write_checkpoint(
+    folder: Path,
+    arrays: dict[str, np.ndarray],
+    progress: dict[str, Any],
+    identity: dict[str, Any],
+) -> None:
+    """Write ``checkpoint.npz`` atomically.
+
+    Parameters
+    ----------
+    folder : of the run
+    arrays : by name
+    progress, identity : JSON-able; how far the run is, and what must be equal to resume it
+    """
+    header = {"format": FORMAT, "kind": "checkpoint", "identity": identity, "progress": progress}
     save_arrays(folder / NAME, arrays, header)
 
 
@@ -52,6 +66,23 @@ def load_checkpoint(folder: Path, like: TrainState, identity: dict[str, Any]) ->
     folder : of the run
     like : state with the expected structure and shapes
     identity : of the run that resumes
+
+    Raises
+    ------
+    FileNotFoundError : if there is no checkpoint.
+    ValueError : if it is damaged, of an unknown format, or of another run (naming what differs).
+    """
+    arrays, progress = read_checkpoint(folder, identity)
+    where = str(folder / NAME)
+    state = unflatten_like(like, below("state/", arrays), where)
+    best = unflatten_like(like.params, below("best/", arrays), where)
+    return Checkpoint(state, best, Progress.from_dict(progress))
+
+
+def read_checkpoint(
+    folder: Path, identity: dict[str, Any]
+) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """Arrays and progress that `write_checkpoint` wrote, of the same run.
 
     Raises
     ------
@@ -72,14 +103,16 @@ def load_checkpoint(folder: Path, like: TrainState, identity: dict[str, Any]) ->
                 f"{path} belongs to another run: {name} was {stored!r}, now {value!r}; "
                 "resume with the same data, configuration and seed, or use another folder"
             )
-    below = lambda prefix: {  # noqa: E731
+    return arrays, header["progress"]
+
+
+def below(prefix: str, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Arrays whose names begin with a prefix, without it."""
+    return {
         name.removeprefix(prefix): value
         for name, value in arrays.items()
         if name.startswith(prefix)
     }
-    state = unflatten_like(like, below("state/"), str(path))
-    best = unflatten_like(like.params, below("best/"), str(path))
-    return Checkpoint(state, best, Progress.from_dict(header["progress"]))
 
 
 def has_checkpoint(folder: Path) -> bool:

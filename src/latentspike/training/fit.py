@@ -1,4 +1,4 @@
-"""`fit`: one door to fitting, for models learned by gradient and models estimated otherwise."""
+"""`fit`: one door to fitting: by gradient, in resumable steps, or in closed form."""
 
 from __future__ import annotations
 
@@ -15,12 +15,13 @@ import numpy as np
 from latentspike import devices
 from latentspike.models.fitted import NAME as MODEL_FILE
 from latentspike.models.fitted import Fitted
-from latentspike.models.protocol import DataSpec, EstimatedModel, GradientModel
+from latentspike.models.protocol import DataSpec, EstimatedModel, GradientModel, SteppedModel
 from latentspike.models.registry import model_to_config
 from latentspike.spikes import SpikeData, Split, split_trials
 from latentspike.training.loop import Monitor, Run, run_epochs
 from latentspike.training.sample_validation import draw_sample_mask
 from latentspike.training.settings import TrainingSettings, check_hyperparams
+from latentspike.training.steps import SteppedRun, run_steps
 from latentspike.training.task import Task
 
 devices.prepare()
@@ -35,7 +36,8 @@ class RunOptions:
     folder : run folder for checkpoints, metrics and the fitted model; None keeps nothing
     resume : continue from the checkpoint in the folder, if there is one
     show : progress on standard error
-    monitor : called after each epoch with ``(params, epoch)``; returns figures for the history
+    monitor : called after each epoch with ``(params, epoch)``, or after each step of a model that
+        is estimated in steps with ``(state, step)``; returns figures for the history
     n_devices : devices that share each batch; None takes up to 8 CPU devices, or one GPU
     """
 
@@ -60,9 +62,10 @@ def fit(
 
     Parameters
     ----------
-    model : such as `LFADS`, `LinearAutoencoder` or `GaussianSmoothing`
+    model : such as `LFADS`, `NeuLVM`, `LinearAutoencoder` or `GaussianSmoothing`
     data : recording
-    split : training and validation trials; drawn from the key if absent
+    split : training and validation trials; drawn from the key if absent. A model that is estimated
+        in steps (`NeuLVM`) uses the training trials of a given split, else all trials
     hyperparams : scalars that differ from the defaults: ``learning_rate``, ``keep_ratio`` and the
         model's own. A new value never recompiles.
     settings : how long and how to train
@@ -72,12 +75,13 @@ def fit(
     Returns
     -------
     Fitted
-        With the parameters of the best epoch by the selection loss.
+        With the parameters of the best epoch by the selection loss, or those after the last step.
 
     Raises
     ------
     ValueError
-        If the recording cannot be fitted (no spikes, one trial), or a name or value is wrong.
+        If the recording cannot be fitted (no spikes, one trial where validation needs another, or
+        what the model does not suit), or a name or value is wrong.
     NonFiniteLossError
         If a loss or gradient stops being finite; the last good checkpoint is kept.
 
@@ -97,11 +101,13 @@ def fit(
     """
     settings = settings or TrainingSettings()
     options = options or RunOptions()
-    check_fittable(model, data)
+    _check_recording(model, data)
     if not isinstance(model, GradientModel):
         if hyperparams:
             name = type(model).__name__
             raise ValueError(f"{name} is not learned by gradient: it has no hyperparameters")
+        if isinstance(model, SteppedModel):
+            return _fit_in_steps(model, data, split, options, key)
         return _estimate(model, data, split, settings, options, key)
     task, split = make_task(model, data, split, settings, key=key)
     _, key_init, key_run, _ = jax.random.split(key, 4)
@@ -160,7 +166,13 @@ def _choose_split(
 
 def check_fittable(model: Any, data: SpikeData) -> None:
     """Raise unless the recording can be split, has activity, and suits the model."""
-    if data.n_trials < 2:
+    _check_recording(model, data)
+    if isinstance(model, SteppedModel):
+        model.prepare(data)
+
+
+def _check_recording(model: Any, data: SpikeData) -> None:
+    if data.n_trials < 2 and not isinstance(model, SteppedModel):
         raise ValueError(
             "the recording has one trial, but fitting needs trials to train and to validate on; "
             "cut a continuous recording with `chop`"
@@ -213,6 +225,30 @@ def _estimate(
     if options.folder is not None:
         fitted.save(options.folder)
     return fitted
+
+
+def _fit_in_steps(
+    model: SteppedModel,
+    data: SpikeData,
+    split: Split | None,
+    options: RunOptions,
+    key: jax.Array,
+) -> Fitted:
+    train = data if split is None else data.select_trials(split.train)
+    _, key_init, key_run, _ = jax.random.split(key, 4)
+    run = SteppedRun(
+        model=model,
+        prepared=model.prepare(train),
+        params=model.init(DataSpec.of(train), key=key_init),
+        key=key_run,
+        folder=None if options.folder is None else Path(options.folder),
+        identity={
+            "model": model_to_config(model),
+            "data": data_hash(train),
+            "key": np.asarray(jax.random.key_data(key)).tolist(),
+        },
+    )
+    return run_steps(run, resume=options.resume, show=options.show, monitor=options.monitor)
 
 
 def _n_devices(options: RunOptions, settings: TrainingSettings, n_trials: int) -> int:

@@ -6,6 +6,7 @@ import csv
 import io
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +21,22 @@ class Reporter:
     folder : of the run, or None
     max_epochs : for the time left
     show : print progress to standard error
+    unit : column of the rows that counts them, and its name for people
+    text : what to say of a row; by default its losses
     """
 
-    def __init__(self, folder: Path | None, max_epochs: int, *, show: bool) -> None:
+    def __init__(
+        self,
+        folder: Path | None,
+        max_epochs: int,
+        *,
+        show: bool,
+        unit: str = "epoch",
+        text: Callable[[dict[str, float]], str] | None = None,
+    ) -> None:
         self._folder = folder
+        self._unit = unit
+        self._text = text or _losses
         self._max_epochs = max_epochs
         self._started = time.monotonic()
         self._first_epoch: int | None = None
@@ -35,24 +48,24 @@ class Reporter:
             (folder / "tensorboard").mkdir(parents=True, exist_ok=True)
 
     def epoch(self, row: dict[str, float]) -> None:
-        """Show one epoch and append it to the event file."""
-        epoch = int(row["epoch"])
+        """Show one epoch (or other unit) and append it to the event file."""
+        epoch = int(row[self._unit])
         if self._first_epoch is None:
             self._first_epoch = epoch
             if self._folder is not None:
                 self._events = EventFile(self._folder / "tensorboard", epoch)
-        text = f"loss {row['train_loss']:.1f}  validation {row['valid_loss']:.1f}"
+        text = self._text(row)
         if self._bar is not None:
             progress, task = self._bar
             progress.update(task, completed=epoch + 1, description=text)
         elif self._plain and time.monotonic() - self._last_line > 5:
             self._last_line = time.monotonic()
             left = self._seconds_left(epoch)
-            line = f"epoch {epoch + 1}/{self._max_epochs}  {text}  at most {left:.0f} s left"
+            line = f"{self._unit} {epoch + 1}/{self._max_epochs}  {text}  at most {left:.0f} s left"
             print(line, file=sys.stderr, flush=True)
         if self._events is not None:
             for name, value in row.items():
-                if name != "epoch":
+                if name != self._unit:
                     self._events.add(name, value, epoch)
 
     def table(self, history: list[dict[str, float]]) -> None:
@@ -79,6 +92,10 @@ class Reporter:
     def _seconds_left(self, epoch: int) -> float:
         done = epoch + 1 - (self._first_epoch or 0)
         return (time.monotonic() - self._started) / done * (self._max_epochs - epoch - 1)
+
+
+def _losses(row: dict[str, float]) -> str:
+    return f"loss {row['train_loss']:.1f}  validation {row['valid_loss']:.1f}"
 
 
 def _bar(max_epochs: int) -> Any:

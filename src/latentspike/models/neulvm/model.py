@@ -1,0 +1,240 @@
+"""`NeuLVM`: the model as the rest of the library sees it."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from latentspike.dynamics import Network
+from latentspike.dynamics.stepping import Mesoscopic, Stepping
+from latentspike.models.neulvm import estimate
+from latentspike.models.neulvm.inference import infer_posterior
+from latentspike.models.neulvm.problem import Problem, make_problem
+from latentspike.models.neulvm.recorded import simulate_fitted
+from latentspike.models.neulvm.settings import Estimation
+from latentspike.models.protocol import DataSpec, State
+from latentspike.spikes import Posterior, SpikeData
+
+Params = dict[str, Any]
+
+_UNFITTED_RATE = 5.0  # Hz, where no activity has been inferred yet
+_INTERVAL = (0.05, 0.95)
+
+
+class Prepared(NamedTuple):
+    """A recording as the estimation reads it, in double precision."""
+
+    system: Mesoscopic
+    problem: Problem
+
+
+@dataclass(frozen=True)
+class NeuLVM:
+    """Neural latent variable model of few recorded neurons of a network of populations.
+
+    The latent variables are the spike counts of whole populations, recorded neurons or not. A
+    mesoscopic model says how they drive each other, and each recorded neuron is one of the neurons
+    that it describes. Parameters that the network leaves free are estimated together with the
+    activity; everything runs in double precision.
+
+    Parameters
+    ----------
+    network : populations and connections; numbers are known, free in a box, or shared by name
+    neurons : neuron ids of each population, held-out neurons included; may be left out where there
+        is a single population
+    stepping : how a bin is computed
+    estimation : how parameters and activity are found
+
+    Raises
+    ------
+    ValueError : if ``neurons`` names no population, or a neuron twice.
+
+    References
+    ----------
+    Wang, Schmutz, Brea & Gerstner (2022), "Mesoscopic modeling of hidden spiking neurons".
+
+    Examples
+    --------
+    >>> from latentspike.dynamics import Free, Population
+    >>> network = Network({"E": Population(600, 0.1, 26.0, 49.7)}, {"E": {"E": Free(50, 70)}})
+    >>> NeuLVM(network, neurons={"E": ["E-017", "E-203"]}).neurons
+    {'E': ('E-017', 'E-203')}
+    """
+
+    network: Network
+    neurons: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+    stepping: Stepping = field(default_factory=Stepping)
+    estimation: Estimation = field(default_factory=Estimation)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "neurons", _members(self.neurons, self.network))
+
+    def __hash__(self) -> int:
+        return hash(json.dumps(self.to_config()))
+
+    def to_config(self) -> dict[str, Any]:
+        """Plain values for JSON and TOML, which has no null."""
+        stepping = dataclasses.asdict(self.stepping)
+        return {
+            "network": self.network.to_config(),
+            "neurons": {name: list(ids) for name, ids in self.neurons.items()},
+            "stepping": {name: value for name, value in stepping.items() if value is not None},
+            "estimation": dataclasses.asdict(self.estimation),
+        }
+
+    # ---- estimation in steps (`SteppedModel`) ------------------------------------------------
+
+    def init(self, spec: DataSpec, *, key: jax.Array | None = None) -> Params:
+        """Parameters before any fit: the starts of the boxes. ``key`` is not used.
+
+        Returns
+        -------
+        ``free`` [free]; ``rate`` [K], Hz, that a simulation begins with; ``n_recorded`` [K]
+        """
+        recorded = [len(ids) for ids in self.neurons.values()] or [spec.n_neurons]
+        return {
+            "free": self.network.start,
+            "rate": np.full(len(self.network.names), _UNFITTED_RATE),
+            "n_recorded": np.array(recorded),
+        }
+
+    @property
+    def n_steps(self) -> int:
+        """Steps of a whole fit; "hard" may converge before."""
+        return estimate.n_steps(self.estimation)
+
+    def prepare(self, data: SpikeData) -> Prepared:
+        """Arrays of a recording.
+
+        Raises
+        ------
+        ValueError : naming a neuron that belongs to no population, a population without a recorded
+            neuron, or a bin with several spikes of a neuron.
+        """
+        system = Mesoscopic.of(self.network, data.bin_width, self.stepping)
+        return Prepared(system, make_problem(self.network, system, self.neurons, data))
+
+    def begin(self, params: Params, prepared: Prepared, *, key: jax.Array) -> State:
+        """Smoothed activity, and the best parameters for it from several starts."""
+        with jax.enable_x64(True):
+            return estimate.begin(*prepared, self.estimation, params["free"], key)
+
+    def advance(self, state: State, prepared: Prepared) -> tuple[State, dict[str, float]]:
+        """One step of the estimation; its row has the log-joint in nats."""
+        with jax.enable_x64(True):
+            return estimate.advance(*prepared, self.estimation, state)
+
+    def is_finished(self, state: State) -> bool:
+        """Whether no step is left."""
+        return bool(state["is_finished"])
+
+    def finish(self, params: Params, state: State, prepared: Prepared) -> Params:
+        """Parameters found, as `init` gives them, with what the estimation has to tell.
+
+        Returns
+        -------
+        ``free`` [free]; ``draws`` [n_draws, free], of their posterior; ``path``, ``starts`` and
+        ``start_values`` of the estimation; ``training_counts`` and ``training_counts_std``
+        [trials, bins, K], spikes of each population per bin; ``rate`` and ``n_recorded``
+        """
+        found = estimate.summary(self.estimation, state)
+        per_bin = found["training_counts"].mean((0, 1)) / self.network.sizes
+        return params | found | {"rate": per_bin / prepared.system.bin_width}
+
+    # ---- uses --------------------------------------------------------------------------------
+
+    def infer(
+        self, params: Params, data: SpikeData, *, n_samples: int = 50, key: jax.Array
+    ) -> Posterior:
+        """Activity of every population and rates of every neuron, in Hz.
+
+        Each trial is inferred on its own. The rate of a neuron, recorded or held out, is that of
+        its population.
+
+        Parameters
+        ----------
+        params : fitted
+        data : any recording of the same neurons
+        n_samples : draws of the activity for each trial, after ``estimation.n_warmup`` others; 0
+            gives the most probable activity, which is smoother than any that the model would make
+        key : PRNG key
+        """
+        return infer_posterior(self, params, data, n_samples=n_samples, key=key)
+
+    def simulate(
+        self,
+        params: Params,
+        *,
+        n_trials: int,
+        n_bins: int,
+        bin_width: float,
+        key: jax.Array,
+        current: Any = None,
+    ) -> SpikeData:
+        """Free run of the fitted network, and spikes of as many neurons as were recorded.
+
+        Parameters
+        ----------
+        params : fitted
+        n_trials, n_bins : size
+        bin_width : seconds; that of the fit is the safest
+        key : PRNG key
+        current : [bins, K] or [trials, bins, K], mV; resistance × external current. Measured inputs
+            of the network are 0.
+
+        Returns
+        -------
+        SpikeData
+            With ``truth``: ``population_counts`` and ``population_rate`` (Hz), [trials, bins, K],
+            and ``rates``: for each neuron that of its population.
+        """
+        return simulate_fitted(
+            self, params, (n_trials, n_bins), bin_width=bin_width, current=current, key=key
+        )
+
+    def fitted_network(self, params: Params) -> Network:
+        """The network with the fitted numbers in place of the free parameters."""
+        return self.network.with_values(params["free"])
+
+    def parameters(self, params: Params) -> dict[str, dict[str, float]]:
+        """Free parameters by name: value and, with posterior draws, a 90 % interval.
+
+        Returns
+        -------
+        By name ``value``, and ``low`` and ``high`` where there are draws.
+        """
+        draws = np.asarray(params.get("draws", np.zeros((0, 0))))
+        ends = np.quantile(draws, _INTERVAL, axis=0) if len(draws) else np.zeros((0, 0))
+        table = {}
+        for i, name in enumerate(self.network.free_names):
+            interval = (
+                dict(zip(("low", "high"), ends[:, i].tolist(), strict=True)) if len(ends) else {}
+            )
+            table[name] = {"value": float(params["free"][i]), **interval}
+        return table
+
+
+def _members(neurons: Any, network: Network) -> dict[str, tuple[Any, ...]]:
+    """Neuron ids as plain values, by population in the network's order."""
+    if not isinstance(neurons, Mapping):
+        raise ValueError(f"neurons must be a table of neuron ids by population, got {neurons!r}")
+    if unknown := set(neurons) - set(network.names):
+        known = ", ".join(network.names)
+        raise ValueError(f"neurons names {sorted(unknown)[0]!r}; populations: {known}")
+    found: dict[str, tuple[Any, ...]] = {}
+    for name in network.names:
+        if not neurons:
+            break
+        if name not in neurons or isinstance(neurons[name], str) or not len(neurons[name]):
+            raise ValueError(f"neurons.{name} must list the recorded neurons of the population")
+        found[name] = tuple(np.asarray(neurons[name]).tolist())
+    ids = [neuron for members in found.values() for neuron in members]
+    if twice := [neuron for neuron in ids if ids.count(neuron) > 1]:
+        raise ValueError(f"neurons names {twice[0]!r} twice")
+    return found
