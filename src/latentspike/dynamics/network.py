@@ -291,7 +291,10 @@ class Network:
         }
         tables = [
             {
-                row: {c: _value(v, f"{where}.{kind}.{row}.{c}") for c, v in columns.items()}
+                row: {
+                    column: _value(value, f"{where}.{kind}.{row}.{column}")
+                    for column, value in _table(columns, f"{where}.{kind}.{row}").items()
+                }
                 for row, columns in _table(config.get(kind, {}), f"{where}.{kind}").items()
             }
             for kind in ("connections", "inputs")
