@@ -58,12 +58,16 @@ class Simulate(Common):
     """lorenz: how fast the system runs, in Lorenz time units per second."""
     strength: float | None = None
     """cluster: strength of the connection in mV."""
+    clusters: int | None = None
+    """cluster: number of groups that fire in turn at the start, one second before the recording."""
     fit_config: Annotated[str | None, conf.arg(metavar="FILE.toml")] = None
     """winner-take-all, cluster: also write settings with which `latentspike fit` fits neulvm."""
 
 
 OPTIONS = Simulate
 NETWORKS = ("winner-take-all", "cluster")
+_CLUSTERS = 2  # lasts at every strength that the paper studies
+_CLUSTER_INTERVAL = 0.014  # s between volleys
 # as in the paper; duration, steps and bins in seconds
 _NETWORK_DEFAULTS: dict[str, dict[str, Any]] = {
     "winner-take-all": {
@@ -122,12 +126,13 @@ def run(options: Simulate) -> Report:
 def _check_sizes(options: Simulate) -> None:
     if options.seed < 0:
         raise UsageError(f"--seed must be 0 or more, got {options.seed}")
-    for name in ("conditions", "trials", "neurons"):
+    for name in ("conditions", "trials", "neurons", "clusters"):
         value = getattr(options, name)
         if value is not None and value < 1:
             raise UsageError(f"--{name} must be at least 1, got {value}")
     no_network = [n for n in ("conditions", "mean_rate") if options.world in NETWORKS]
-    owners = {"speed": ("lorenz",), "strength": ("cluster",), "fit_config": NETWORKS}
+    owners = {"speed": ("lorenz",), "strength": ("cluster",), "clusters": ("cluster",)}
+    owners |= {"fit_config": NETWORKS}
     for name in (*owners, *no_network):
         if getattr(options, name) is not None and options.world not in owners.get(name, ()):
             flag = f"--{name.replace('_', '-')}"
@@ -151,12 +156,17 @@ def _network_recording(options: Simulate) -> SpikeData:
     defaults = _NETWORK_DEFAULTS[options.world]
     strength = {} if options.strength is None else {"strength": options.strength}
     example = getattr(simulate, defaults["example"])
+    start = None
+    if options.world == "cluster":  # from an asynchronous state at a low rate it falls silent
+        n = options.clusters or _CLUSTERS
+        start = simulate.Clusters(n, _CLUSTER_INTERVAL * n, warm_up=1.0)
     activity = simulate.lif_network(
         example(**strength),
         defaults["duration"] if options.duration is None else options.duration,
         seed=options.seed,
         time_step=defaults["time_step"],
         n_trials=options.trials or 1,
+        start=start,
     )
     width = defaults["bin_width"] if options.bin_width is None else options.bin_width
     data = activity.record(options.neurons or defaults["neurons"], width, seed=options.seed)

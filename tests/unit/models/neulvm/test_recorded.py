@@ -49,9 +49,7 @@ def test_a_simulation_looks_like_a_recording_with_truth():
 def test_trials_depend_on_the_key_and_their_number_alone():
     a, b, other = simulated(), simulated(n_trials=2), simulated(seed=1)
     np.testing.assert_array_equal(a.counts[:2], b.counts)
-    np.testing.assert_array_equal(
-        a.truth["population_counts"][:2], b.truth["population_counts"]
-    )
+    np.testing.assert_array_equal(a.truth["population_counts"][:2], b.truth["population_counts"])
     assert not np.array_equal(a.counts[0], a.counts[1])
     assert not np.array_equal(a.counts, other.counts)
 
@@ -63,9 +61,7 @@ def test_currents_drive_the_populations_they_are_given_to():
     np.testing.assert_array_equal(quiet[:, :50], driven[:, :50])
     assert driven[:, 60:, 0].mean() > 1.5 * quiet[:, 60:, 0].mean()
     each = np.stack([pulse, 0 * pulse, pulse])
-    np.testing.assert_array_equal(
-        simulated(current=each).truth["population_rate"][1], quiet[1]
-    )
+    np.testing.assert_array_equal(simulated(current=each).truth["population_rate"][1], quiet[1])
     with pytest.raises(ValueError, match=r"current must be \[bins, K\].*got \(100,\)"):
         simulated(current=pulse[:, 0])
     with pytest.raises(ValueError, match="finite"):
