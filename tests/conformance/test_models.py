@@ -1,16 +1,26 @@
 """One table over every model: init → fit → infer → simulate → save → load → the same again."""
 
 import dataclasses
+import json
 
 import jax
 import numpy as np
 import pytest
 
 from latentspike import SpikeData, devices
+from latentspike.dynamics import Free, Network, Population
+from latentspike.dynamics.stepping import Stepping
 from latentspike.models.fitted import Fitted
 from latentspike.models.lfads import LFADS, Architecture
 from latentspike.models.linear_autoencoder import LinearAutoencoder
-from latentspike.models.protocol import DataSpec, EstimatedModel, GradientModel, Model
+from latentspike.models.neulvm import Estimation, NeuLVM
+from latentspike.models.protocol import (
+    DataSpec,
+    EstimatedModel,
+    GradientModel,
+    Model,
+    SteppedModel,
+)
 from latentspike.models.registry import MODELS, model_from_config, model_to_config
 from latentspike.models.smoothing import GaussianSmoothing
 from latentspike.spikes import Split
@@ -22,13 +32,21 @@ SIZES = {
     "generator_size": 6, "n_factors": 3, "ic_encoder_size": 5, "ic_size": 3,
     "n_inferred_inputs": 2, "ci_encoder_size": 5, "controller_size": 5,
 }  # fmt: skip
-# every model of the registry, and what may be asked of it
+NETWORK = Network({"E": Population(50, 0.1, 14.0, 11.0)}, {"E": {"E": Free(0.0, 3.0)}})
+STEPPING = Stepping("euler", "binomial", has_old=False, max_age=0.2)
+ESTIMATION = Estimation(n_starts=1, n_warmup=10, n_draws=10, n_leapfrog=1, smoothing=0.04)
+# every model of the registry, and what may be asked of it; "binary": a bin holds one spike at most
 TABLE = {
     "lfads": (LFADS(Architecture(**SIZES)), {"positive", "simulates", "draws"}),
     "linear_autoencoder": (LinearAutoencoder(initial_scale=0.2), set()),
+    "neulvm": (
+        NeuLVM(NETWORK, stepping=STEPPING, estimation=ESTIMATION),
+        {"positive", "simulates", "draws", "binary"},
+    ),
     "smoothing": (GaussianSmoothing(width=0.05), {"positive"}),
 }
 CLOSED_FORM = {"smoothing"}
+IN_STEPS = {"neulvm"}
 SPLIT = Split(np.arange(24), np.arange(24, 30))
 
 _compilations = []
@@ -38,7 +56,7 @@ jax.monitoring.register_event_duration_secs_listener(
 
 
 @pytest.fixture(scope="module")
-def data():
+def counts():
     """Counts with a held-out neuron, forward bins and missing bins."""
     rng = np.random.default_rng(4)
     expected = 3 + 2 * np.sin(rng.uniform(0, 6, (30, 1, 1)) + np.arange(60).reshape(10, 6))
@@ -60,8 +78,19 @@ def fits():
 
 
 @pytest.fixture(params=TABLE)
-def entry(request, fits, data):
-    name = request.param
+def name(request):
+    return request.param
+
+
+@pytest.fixture
+def data(name, counts):
+    """A recording that suits the model."""
+    is_binary = "binary" in TABLE[name][1]
+    return counts.replace(counts=(counts.counts > 4).astype(int)) if is_binary else counts
+
+
+@pytest.fixture
+def entry(name, fits, data):
     model, abilities = TABLE[name]
     if name not in fits:
         fits[name] = fit_it(model, data)
@@ -86,14 +115,14 @@ def test_every_model_of_the_registry_is_in_the_table():
         assert type(model) is MODELS[name]
         assert isinstance(model, Model)
         assert isinstance(model, EstimatedModel) == (name in CLOSED_FORM)
-        assert isinstance(model, GradientModel) == (name not in CLOSED_FORM)
+        assert isinstance(model, SteppedModel) == (name in IN_STEPS)
+        assert isinstance(model, GradientModel) == (name not in CLOSED_FORM | IN_STEPS)
 
 
-@pytest.mark.parametrize("name", TABLE)
 def test_configurations_are_frozen_plain_and_hashable(name):
     model, _ = TABLE[name]
     config = model_to_config(model)
-    assert config["name"] == name
+    assert config["name"] == name and json.loads(json.dumps(config)) == config
     assert model_from_config(config) == model and hash(model_from_config(config)) == hash(model)
     field = dataclasses.fields(model)[0].name
     with pytest.raises(dataclasses.FrozenInstanceError):
@@ -108,8 +137,10 @@ def test_parameters_depend_on_data_and_key_alone(entry, data):
     a, b = (fitted.model.init(spec, key=jax.random.key(1)) for _ in range(2))
     jax.tree.map(np.testing.assert_array_equal, a, b)
     shapes = lambda tree: jax.tree.map(np.shape, tree)  # noqa: E731
-    assert shapes(a) == shapes(fitted.params)
-    if name not in CLOSED_FORM:
+    # an estimation in steps adds what it found out on the way
+    assert shapes(a) == shapes({part: fitted.params[part] for part in a})
+    assert name in IN_STEPS or a.keys() == fitted.params.keys()
+    if name not in CLOSED_FORM | IN_STEPS:
         other = fitted.model.init(spec, key=jax.random.key(2))
         pairs = zip(jax.tree.leaves(a), jax.tree.leaves(other), strict=True)
         assert not all(np.array_equal(x, y) for x, y in pairs)
@@ -119,6 +150,11 @@ def test_fitting_moves_the_parameters_and_reports_every_epoch(entry, data):
     name, fitted, _ = entry
     if name in CLOSED_FORM:
         assert fitted.history == []
+        return
+    if name in IN_STEPS:
+        assert [row["step"] for row in fitted.history] == list(range(fitted.model.n_steps))
+        assert all(np.isfinite(value) for row in fitted.history for value in row.values())
+        assert fitted.about["n_steps"] == fitted.model.n_steps
         return
     assert [row["epoch"] for row in fitted.history] == [0, 1]
     assert {"train_loss", "train_recon", "valid_loss", "valid_heldout", "sample_loss"} <= set(
@@ -149,18 +185,37 @@ def test_rates_are_per_second(entry, data):
     finer = data.replace(bin_width=data.bin_width / 2)
     if name == "smoothing":  # its kernel is in seconds too
         model = dataclasses.replace(model, width=model.width / 2)
+    if name == "neulvm":  # so are its time constants, and its hazards are per second
+        model = twice_as_fast(model)
     coarse = fitted.infer(data, n_samples=0, key=KEY).rates
     fine = model.infer(params, finer, n_samples=0, key=KEY).rates
     np.testing.assert_allclose(fine, 2 * coarse, rtol=1e-5)
 
 
+def twice_as_fast(model):
+    slow = model.network.populations["E"]
+    fast = dataclasses.replace(
+        slow,
+        membrane_time=slow.membrane_time / 2,
+        synapse_time=slow.synapse_time / 2,
+        threshold=slow.threshold - np.log(2),
+    )
+    return dataclasses.replace(
+        model,
+        network=dataclasses.replace(model.network, populations={"E": fast}),
+        stepping=dataclasses.replace(model.stepping, max_age=model.stepping.max_age / 2),
+        estimation=dataclasses.replace(ESTIMATION, smoothing=ESTIMATION.smoothing / 2),
+    )
+
+
 def test_what_may_not_be_read_is_not(entry, data):
-    _, fitted, _ = entry
+    _, fitted, abilities = entry
     hidden = ~data.readable[None] | ~data.observed
-    spoiled = data.replace(counts=np.where(hidden, data.counts + 3, data.counts))
+    other = 1 - data.counts if "binary" in abilities else data.counts + 3
+    spoiled = data.replace(counts=np.where(hidden, other, data.counts))
     rates = lambda d: fitted.infer(d, n_samples=0, key=KEY).rates  # noqa: E731
     np.testing.assert_array_equal(rates(spoiled), rates(data))
-    shown = data.replace(counts=np.where(hidden, data.counts, data.counts + 3))
+    shown = data.replace(counts=np.where(hidden, data.counts, other))
     assert not np.array_equal(rates(shown), rates(data))
 
 
