@@ -88,11 +88,17 @@ class Table(NamedTuple):
     index: Any  # int [numbers]; −1 where the number is known
     constants: Any  # [numbers]; 0 where it is free
 
+    def at(self, free: Any) -> Table:
+        """With these values as constants: nothing is free any more."""
+        if not free.shape[0]:
+            return self
+        is_free = self.index >= 0
+        flat = self.constants + is_free * free[is_free * self.index]
+        return Table(0 * self.index - 1, flat)
+
     def fill(self, free: Any, n_populations: int) -> Values:
         """With values for the free parameters, [free]."""
-        k, flat = n_populations, self.constants
-        if free.shape[0]:
-            flat = flat + (self.index >= 0) * free[(self.index >= 0) * self.index]
+        k, flat = n_populations, self.at(free).constants
         parts = [flat[i * k : (i + 1) * k] for i in range(4)]
         matrix = flat[4 * k : 4 * k + k * k].reshape(k, k)
         return Values(*parts, matrix, flat[4 * k + k * k :].reshape(k, -1))

@@ -28,8 +28,7 @@ def smoothed_counts(system: Mesoscopic, problem: Problem, width: float) -> np.nd
 def pooled(system: Mesoscopic, problem: Problem) -> tuple[np.ndarray, np.ndarray]:
     """Spikes, and number of neurons that could be seen, [trials, bins, K]."""
     member = np.arange(system.n_populations)[None] == np.asarray(problem.population)[:, None]
-    spikes, scored = np.asarray(problem.spikes), np.asarray(problem.scored)
-    seen = np.maximum(scored, spikes)  # before its first spike a neuron is not scored, but seen
+    spikes, seen = np.asarray(problem.spikes), np.asarray(problem.seen)
     return spikes @ member.astype(float), seen @ member.astype(float)
 
 

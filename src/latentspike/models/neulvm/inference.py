@@ -5,22 +5,22 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from latentspike.dynamics.stepping import Mesoscopic
 from latentspike.models.neulvm.climb import best_activity
+from latentspike.models.neulvm.estimate import is_turn
 from latentspike.models.neulvm.first_guess import best_width, pooled, smoothed_counts
-from latentspike.models.neulvm.hmc import Chain, sample_activity
 from latentspike.models.neulvm.problem import Problem, make_problem, populations_of
+from latentspike.models.neulvm.sampler import Sampler
 from latentspike.models.neulvm.settings import Estimation
 from latentspike.spikes import Posterior, SpikeData
 
 if TYPE_CHECKING:
     from latentspike.models.neulvm.model import NeuLVM
 
-_FIRST_STEP = 0.1
-_PER_DRAW = 5  # trajectories at most with the same draw of the parameters
+_FIRST_LOG_STEP = -3.0
+_WARMUP = 60  # samples at most: the parameters are known, only the step size is to be found
 Moments = tuple[np.ndarray, np.ndarray]
 
 
@@ -39,16 +39,13 @@ def infer_posterior(
         for trial in range(data.n_trials):
             problem = _of_trial(model, system, data, trial)
             root = 2 * np.sqrt(smoothed_counts(system, problem, width))
-            if n_samples == 0:
-                free = np.asarray(params["free"], float)
-                root, _ = best_activity(system, problem, free, root, method="lbfgs")
-                mean[trial] = root[0] ** 2 / 4
-            else:
-                free = _parameter_draws(params, n_samples)
-                key_trial = jax.random.fold_in(key, trial)
-                found = _sampled(
-                    system, problem, model.estimation, free, root, n_samples, key=key_trial
-                )
+            free = np.asarray(params["free"], float)
+            root, _ = best_activity(system, problem, free, root, method="lbfgs")
+            mean[trial] = root[0] ** 2 / 4
+            if n_samples:
+                words = np.asarray(jax.random.key_data(jax.random.fold_in(key, trial)))
+                rng = np.random.default_rng(words.tolist())
+                found = _sampled(system, problem, model.estimation, params, root, rng, n_samples)
                 mean[trial], spread[trial] = found
     per_hz = model.network.sizes * data.bin_width
     rate, rate_std = mean / per_hz, spread / per_hz if n_samples else None
@@ -77,47 +74,39 @@ def _common_width(model: NeuLVM, system: Mesoscopic, data: SpikeData) -> float:
     return best_width(system, spikes, seen)
 
 
-def _per_draw(n_samples: int) -> int:
-    return max(n for n in range(1, _PER_DRAW + 1) if n_samples % n == 0)
-
-
-def _parameter_draws(params: dict[str, Any], n_samples: int) -> np.ndarray:
-    """Parameters of each block of trajectories: posterior draws, or the point; [blocks, free]."""
-    n_blocks = n_samples // _per_draw(n_samples)
-    draws = np.asarray(params.get("draws", np.zeros((0, 0))), float)
-    if not len(draws):
-        draws = np.asarray(params["free"], float)[None]
-    return draws[np.linspace(0, len(draws) - 1, n_blocks).round().astype(int)]
-
-
 def _sampled(
     system: Mesoscopic,
     problem: Problem,
     settings: Estimation,
-    free: np.ndarray,
+    params: dict[str, Any],
     root: np.ndarray,
+    rng: np.random.Generator,
     n_samples: int,
-    *,
-    key: jax.Array,
 ) -> Moments:
-    """Mean and standard deviation of the counts of one trial, [bins, K] each."""
-    per_draw = _per_draw(n_samples)
-    n_warmup = -(-settings.n_warmup // per_draw)
-    parts = [root, np.zeros(0), np.log(_FIRST_STEP), 0.0]
-    chain = Chain(*[jnp.asarray(x, float) for x in parts])
+    """Mean and standard deviation of the counts of one trial, [bins, K] each.
+
+    Every sample has another posterior draw of the parameters, where there are draws.
+    """
+    free = np.asarray(params["free"], float)
+    draws = np.asarray(params.get("draws", ()), float)
+    sampler = Sampler(
+        system,
+        problem.at(free),
+        root,
+        np.zeros(0),
+        log_step=_FIRST_LOG_STEP,
+        n_leapfrog=settings.n_leapfrog,
+    )
+    n_warmup = min(settings.n_warmup, _WARMUP)
+    for number in range(n_warmup):
+        if is_turn(number, n_warmup):
+            sampler.follow()
+        sampler.move(rng, is_adapting=True)
     total, squares = np.zeros(root.shape), np.zeros(root.shape)
-    for block in range(-n_warmup, len(free)):
-        chain, _, moments = sample_activity(
-            system,
-            problem,
-            jnp.asarray(free[max(block, 0)]),
-            chain,
-            jax.random.fold_in(key, block + n_warmup),
-            per_draw,
-            settings.n_leapfrog,
-        )
-        if block >= 0:
-            total += np.asarray(moments[0]) / len(free)
-            squares += np.asarray(moments[1]) / len(free)
-    spread = np.sqrt(np.maximum(squares - total**2, 0.0))
-    return total[0], spread[0]
+    for number in range(n_samples):
+        if len(draws):
+            sampler.use(problem.at(draws[number * len(draws) // n_samples]))
+        sampler.move(rng, is_adapting=False)
+        counts = sampler.root**2 / 4
+        total, squares = total + counts / n_samples, squares + counts**2 / n_samples
+    return total[0], np.sqrt(np.maximum(squares - total**2, 0.0))[0]

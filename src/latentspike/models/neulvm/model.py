@@ -139,7 +139,7 @@ class NeuLVM:
 
         Returns
         -------
-        ``free`` [free]; ``draws`` [n_draws, free], of their posterior; ``path``, ``starts`` and
+        ``free`` [free]; ``draws`` [n_draws, free], of their posterior; ``warmup``, ``starts`` and
         ``start_values`` of the estimation; ``training_counts`` and ``training_counts_std``
         [trials, bins, K], spikes of each population per bin; ``rate`` and ``n_recorded``
         """

@@ -23,9 +23,15 @@ class Problem(NamedTuple):
     high: Any  # [free]
     spikes: Any  # [trials, bins, neurons], 0 or 1
     ages: Any  # int, same shape; bins since the last spike, −1 where unknown
-    scored: Any  # same shape, 1 where the neuron's behavior counts
+    seen: Any  # same shape, 1 where the neuron was recorded and may be read
+    scored: Any  # same shape, 1 where moreover its age is known
     population: Any  # int [neurons]
     inputs: Any  # [trials, bins, inputs]
+
+    def at(self, free: np.ndarray) -> Problem:
+        """The same recording with known parameters; nothing is free any more."""
+        none = np.zeros(0)
+        return self._replace(table=self.table.at(np.asarray(free)), low=none, high=none)
 
 
 def populations_of(network: Network, members: Members, data: SpikeData) -> np.ndarray:
@@ -97,6 +103,7 @@ def make_problem(
         high=high,
         spikes=np.where(observed, spikes, 0).astype(float),
         ages=np.where(ages > 2 * system.n_ages, -1, ages),
+        seen=observed.astype(float),
         scored=(observed & is_age_known(ages, observed, system.n_ages)).astype(float),
         population=population[read],
         inputs=np.asarray(data.inputs, float) if n_inputs else np.zeros(shape),

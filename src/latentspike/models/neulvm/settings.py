@@ -12,15 +12,15 @@ class Estimation:
 
     Parameters
     ----------
-    method : "sampling" (the activity is sampled, so parameters answer to all activities that the
-        spikes allow; then both are sampled together) or "hard" (Baum–Viterbi, the 2022 paper: the
-        most probable activity; biased, and its fits hardly switch)
+    method : "sampling" (parameters and activity are sampled together, so parameters answer to all
+        activities that the spikes allow) or "hard" (Baum–Viterbi, the 2022 paper: the most
+        probable activity; biased, and its fits hardly switch)
     n_starts : starts in the prior boxes; the best on the smoothed spikes goes on
     smoothing : s; width of the first guess of the activity, chosen on the data if 0
-    n_climbs : alternations of activity and parameters
-    n_trajectories, n_leapfrog : of the sampler, per climb
-    n_draws : joint samples of activity and parameters afterwards (method "sampling")
-    n_warmup : samples before them, which tune the sampler
+    n_warmup : samples that find the bulk of the posterior and tune the sampler
+    n_draws : samples that are kept
+    n_leapfrog : gradients per sample
+    n_iterations : of method "hard", at most
     e_step : of method "hard": "lbfgs", or "adam" as published
     tolerance : relative gain below which method "hard" stops
 
@@ -30,13 +30,12 @@ class Estimation:
     """
 
     method: Literal["sampling", "hard"] = "sampling"
-    n_starts: int = 3
+    n_starts: int = 4
     smoothing: float = 0.0
-    n_climbs: int = 20
-    n_trajectories: int = 12
-    n_leapfrog: int = 10
+    n_warmup: int = 200
     n_draws: int = 200
-    n_warmup: int = 60
+    n_leapfrog: int = 15
+    n_iterations: int = 30
     e_step: Literal["lbfgs", "adam"] = "lbfgs"
     tolerance: float = 1e-5
 
@@ -46,9 +45,9 @@ class Estimation:
                 raise ValueError(
                     f"estimation.{name} must be {' or '.join(choices)}, got {getattr(self, name)!r}"
                 )
-        for name in ("n_starts", "n_climbs", "n_trajectories", "n_leapfrog"):
+        for name in ("n_starts", "n_iterations", "n_leapfrog", "n_warmup", "n_draws"):
             if getattr(self, name) < 1:
                 raise ValueError(f"estimation.{name} must be at least 1, got {getattr(self, name)}")
-        for name in ("n_draws", "n_warmup", "smoothing", "tolerance"):
+        for name in ("smoothing", "tolerance"):
             if getattr(self, name) < 0:
                 raise ValueError(f"estimation.{name} must be 0 or more, got {getattr(self, name)}")
