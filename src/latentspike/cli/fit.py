@@ -220,9 +220,10 @@ def _report(folder: Path, fitted: Fitted, seconds: float) -> Report:
     lines = [f"{folder}: fitted in {seconds:.0f} s"]
     if "n_steps" in about:
         parameters = fitted.model.parameters(fitted.params)
-        document |= {"n_steps": about["n_steps"], "parameters": parameters}
+        remarks = fitted.model.warnings(fitted.params)
+        document |= {"n_steps": about["n_steps"], "parameters": parameters, "remarks": remarks}
         lines[0] += f", {about['stopped']}"
-        lines += _parameter_lines(parameters)
+        lines += _parameter_lines(parameters) + [f"warning: {remark}" for remark in remarks]
     elif fitted.history:
         lines[0] += f", {about['n_epochs']} epochs ({about['stopped']})"
         lines.append(
@@ -234,10 +235,24 @@ def _report(folder: Path, fitted: Fitted, seconds: float) -> Report:
 
 
 def _parameter_lines(parameters: dict[str, dict[str, float]]) -> list[str]:
-    """Names, values and 90 % intervals of what was estimated."""
-    width = max(map(len, parameters), default=0)
-    return [
-        f"  {name:<{width}}  {found['value']:.4g}"
-        + (f"  ({found['low']:.4g} to {found['high']:.4g})" if "low" in found else "")
-        for name, found in parameters.items()
+    """A table of what was estimated and, where there are draws, how well it is known."""
+    rows = [["", "value"]]
+    if any("low" in found for found in parameters.values()):
+        rows = [["", "value", "90 % interval", "of prior", "R-hat", "draws"]]
+    for name, found in parameters.items():
+        row = [name, f"{found['value']:.4g}"]
+        if "low" in found:
+            row += [
+                f"{found['low']:.4g} to {found['high']:.4g}",
+                f"{100 * found['share']:.0f} %",
+                f"{found['r_hat']:.2f}",
+                f"{found['n_effective']:.0f}",
+            ]
+        rows.append(row)
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = [
+        "  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]) for row in rows
     ]
+    if len(widths) > 2:
+        lines.append("(of prior: spread left of the prior box; draws: independent ones)")
+    return lines if parameters else []

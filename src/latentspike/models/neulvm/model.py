@@ -18,13 +18,18 @@ from latentspike.models.neulvm.inference import infer_posterior
 from latentspike.models.neulvm.problem import Problem, make_problem
 from latentspike.models.neulvm.recorded import simulate_fitted
 from latentspike.models.neulvm.settings import Estimation
+from latentspike.models.neulvm.uncertainty import (
+    Identifiability,
+    identifiability,
+    warnings_for,
+    warnings_without_posterior,
+)
 from latentspike.models.protocol import DataSpec, State
 from latentspike.spikes import Posterior, SpikeData
 
 Params = dict[str, Any]
 
 _UNFITTED_RATE = 5.0  # Hz, where no activity has been inferred yet
-_INTERVAL = (0.05, 0.95)
 
 
 class Prepared(NamedTuple):
@@ -203,21 +208,51 @@ class NeuLVM:
         return self.network.with_values(params["free"])
 
     def parameters(self, params: Params) -> dict[str, dict[str, float]]:
-        """Free parameters by name: value and, with posterior draws, a 90 % interval.
+        """Free parameters by name: value and, with posterior draws, how well it is known.
 
         Returns
         -------
-        By name ``value``, and ``low`` and ``high`` where there are draws.
+        By name ``value``, and where there are draws ``sd``, ``low`` and ``high`` (90 % interval),
+        ``share`` (of the prior's spread that is left), ``r_hat`` and ``n_effective``.
+        """
+        names = self.network.free_names
+        table = {n: {"value": float(v)} for n, v in zip(names, params["free"], strict=True)}
+        if not np.size(params.get("draws", ())):
+            return table
+        found = self.identifiability(params)
+        low, high = found.interval
+        columns = {
+            "sd": found.sd,
+            "low": low,
+            "high": high,
+            "share": found.share,
+            "r_hat": found.r_hat,
+            "n_effective": found.n_effective,
+        }
+        for i, name in enumerate(names):
+            table[name] |= {column: float(values[i]) for column, values in columns.items()}
+        return table
+
+    def identifiability(self, params: Params) -> Identifiability:
+        """Posterior of the free parameters against their prior boxes.
+
+        Raises
+        ------
+        ValueError : without posterior draws, as of method "hard".
         """
         draws = np.asarray(params.get("draws", np.zeros((0, 0))))
-        ends = np.quantile(draws, _INTERVAL, axis=0) if len(draws) else np.zeros((0, 0))
-        table = {}
-        for i, name in enumerate(self.network.free_names):
-            interval = (
-                dict(zip(("low", "high"), ends[:, i].tolist(), strict=True)) if len(ends) else {}
-            )
-            table[name] = {"value": float(params["free"][i]), **interval}
-        return table
+        return identifiability(self.network.free_names, *self.network.bounds, draws)
+
+    def warnings(self, params: Params) -> list[str]:
+        """What a reader of the fitted values must know, in plain language.
+
+        Parameters that the data do not identify, or only together; values at the edge of their
+        boxes; chains that have not converged; and fits that have no posterior.
+        """
+        if np.size(params.get("draws", ())):
+            return warnings_for(self.identifiability(params))
+        names, free = self.network.free_names, np.asarray(params["free"], float)
+        return warnings_without_posterior(names, *self.network.bounds, free)
 
 
 def _members(neurons: Any, network: Network) -> dict[str, tuple[Any, ...]]:
