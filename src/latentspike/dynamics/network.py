@@ -101,7 +101,8 @@ class Table(NamedTuple):
         k, flat = n_populations, self.at(free).constants
         parts = [flat[i * k : (i + 1) * k] for i in range(4)]
         matrix = flat[4 * k : 4 * k + k * k].reshape(k, k)
-        return Values(*parts, matrix, flat[4 * k + k * k :].reshape(k, -1))
+        gain = flat[4 * k + k * k :].reshape(k, -1)
+        return Values(parts[0], parts[1], parts[2], parts[3], matrix, gain)
 
 
 _OF_A_POPULATION = ("membrane_time", "resting", "threshold", "synapse_time")
@@ -356,7 +357,7 @@ def _population(fields: Mapping[str, Any], where: str) -> Population:
         for name, value in fields.items()
     }
     try:
-        return Population(**values)
+        return Population(**values)  # pyright: ignore[reportArgumentType]
     except TypeError as error:
         raise ValueError(f"{where}: {error}") from error
 

@@ -10,6 +10,7 @@ import numpy as np
 from latentspike.dynamics.stepping import Mesoscopic
 from latentspike.models.neulvm.climb import best_activity, best_parameters
 from latentspike.models.neulvm.first_guess import smoothed_counts
+from latentspike.models.neulvm.metric import to_place
 from latentspike.models.neulvm.problem import Problem
 from latentspike.models.neulvm.sampler import Sampler, log_evidence
 from latentspike.models.neulvm.settings import Estimation
@@ -59,7 +60,12 @@ def begin(
     values = np.array([each[2] for each in found])
     if settings.method == "sampling":
         pairs = zip(found, logits, strict=True)
-        values = np.array([log_evidence(system, problem, each[1], logit) for each, logit in pairs])
+        values = np.array(
+            [
+                log_evidence(system, problem, to_place(each[1] ** 2 / 4), logit)
+                for each, logit in pairs
+            ]
+        )
     if not np.isfinite(values).any():
         raise FloatingPointError("no start has a finite likelihood; narrow the prior boxes")
     best = int(np.nanargmax(values))
@@ -73,10 +79,11 @@ def begin(
         "free": free,
         "value": np.array(np.nanmax(values)),
         "root": root,
+        "place": to_place(root**2 / 4),
         "logit": logit,
-        "log_step": np.array(np.log(_FIRST_STEP)),
-        "n_moves": np.array(0.0),
-        "metric_root": root,
+        "log_step": np.full(2, np.log(_FIRST_STEP)),
+        "n_moves": np.zeros(2),
+        "metric_place": to_place(root**2 / 4),
         "metric_logit": logit,
         "draws": np.zeros((settings.n_draws, start.size)),
         "warmup": np.zeros((_n_warmup(settings) * _BLOCK, start.size)),
@@ -145,28 +152,28 @@ def _sample(
     sampler = Sampler(
         system,
         problem,
-        state["root"],
+        state["place"],
         state["logit"],
-        metric_point=(state["metric_root"], state["metric_logit"]),
-        log_step=float(state["log_step"]),
-        n_moves=float(state["n_moves"]),
+        metric_point=(state["metric_place"], state["metric_logit"]),
+        log_step=state["log_step"],
+        n_moves=state["n_moves"],
         n_leapfrog=settings.n_leapfrog,
     )
     visits, acceptances, total, squares = [], [], 0.0, 0.0
     for number in range(step * _BLOCK, (step + 1) * _BLOCK):
         if is_turn(number, n_warmup * _BLOCK):
             sampler.follow()
-        acceptances.append(sampler.move(rng, is_adapting=step < n_warmup))
-        counts = sampler.root**2 / 4
+        acceptances.append(sampler.sample(rng, is_adapting=step < n_warmup))
+        counts = sampler.counts
         visits.append(sampler.free)
         total, squares = total + counts / _BLOCK, squares + counts**2 / _BLOCK
     changes: State = {
-        "root": sampler.root,
+        "place": sampler.place,
         "logit": sampler.logit,
         "free": visits[-1],
-        "log_step": np.array(sampler.log_step),
-        "n_moves": np.array(sampler.n_moves),
-        "metric_root": sampler.metric_point[0],
+        "log_step": sampler.log_step,
+        "n_moves": sampler.n_moves,
+        "metric_place": sampler.metric_point[0],
         "metric_logit": sampler.metric_point[1],
         "value": np.array(sampler.value),
     }
@@ -178,7 +185,7 @@ def _sample(
         for which, new in (("activity", total), ("squares", squares)):
             changes[which] = (state[which] * block + new) / (block + 1)
     row = {"log_joint": sampler.value, "acceptance": float(np.mean(acceptances))}
-    return changes, row | {"step_size": float(np.exp(sampler.log_step))}
+    return changes, row | {"step_size": float(np.exp(sampler.log_step[-1]))}
 
 
 def is_turn(number: int, n_warmup: int) -> bool:

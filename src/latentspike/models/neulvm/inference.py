@@ -11,6 +11,7 @@ from latentspike.dynamics.stepping import Mesoscopic
 from latentspike.models.neulvm.climb import best_activity
 from latentspike.models.neulvm.estimate import is_turn
 from latentspike.models.neulvm.first_guess import best_width, pooled, smoothed_counts
+from latentspike.models.neulvm.metric import to_place
 from latentspike.models.neulvm.problem import Problem, make_problem, populations_of
 from latentspike.models.neulvm.sampler import Sampler
 from latentspike.models.neulvm.settings import Estimation
@@ -92,21 +93,21 @@ def _sampled(
     sampler = Sampler(
         system,
         problem.at(free),
-        root,
+        to_place(root**2 / 4),
         np.zeros(0),
-        log_step=_FIRST_LOG_STEP,
+        log_step=np.full(2, _FIRST_LOG_STEP),
         n_leapfrog=settings.n_leapfrog,
     )
     n_warmup = min(settings.n_warmup, _WARMUP)
     for number in range(n_warmup):
         if is_turn(number, n_warmup):
             sampler.follow()
-        sampler.move(rng, is_adapting=True)
+        sampler.sample(rng, is_adapting=True)
     total, squares = np.zeros(root.shape), np.zeros(root.shape)
     for number in range(n_samples):
         if len(draws):
             sampler.use(problem.at(draws[number * len(draws) // n_samples]))
-        sampler.move(rng, is_adapting=False)
-        counts = sampler.root**2 / 4
+        sampler.sample(rng, is_adapting=False)
+        counts = sampler.counts
         total, squares = total + counts / n_samples, squares + counts**2 / n_samples
     return total[0], np.sqrt(np.maximum(squares - total**2, 0.0))[0]

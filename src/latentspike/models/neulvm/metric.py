@@ -33,12 +33,26 @@ def to_free(problem: Problem, logit: Any) -> jax.Array:
     return problem.low + (problem.high - problem.low) * jax.nn.sigmoid(logit)
 
 
+def to_counts(place: Any) -> jax.Array:
+    """Spikes per bin from coordinates in which their spread is about 1, at any rate.
+
+    ``place`` is 2 √counts, but for bins with hardly a spike, where it goes on below zero.
+    """
+    return jax.nn.softplus(place) ** 2 / 4
+
+
+def to_place(counts: np.ndarray) -> np.ndarray:
+    """Inverse of `to_counts`."""
+    root = np.maximum(2 * np.sqrt(counts), _LEAST)
+    return root + np.log(-np.expm1(-root))
+
+
 def _errors(
-    system: Mesoscopic, problem: Problem, root: jax.Array, logit: jax.Array, weight: jax.Array
+    system: Mesoscopic, problem: Problem, place: jax.Array, logit: jax.Array, weight: jax.Array
 ) -> jax.Array:
     """Standardized one-bin errors, and weighted distances to threshold, [2, trials, bins, K]."""
     values = problem.table.fill(to_free(problem, logit), system.n_populations)
-    activity = root**2 / 4 / np.array(system.sizes)
+    activity = to_counts(place) / np.array(system.sizes)
     rate = initial_rate(system, activity)
     time_last = jnp.swapaxes(activity, -1, -2)
     driven = drive(system, values, time_last, rate, external(values, problem.inputs))
@@ -48,10 +62,10 @@ def _errors(
     return jnp.stack([(activity - found.mean) / spread, distance])
 
 
-def _weight(system: Mesoscopic, problem: Problem, root: jax.Array, logit: jax.Array) -> jax.Array:
+def _weight(system: Mesoscopic, problem: Problem, place: jax.Array, logit: jax.Array) -> jax.Array:
     """Root of the spikes that observed neurons are expected to fire, [trials, bins, K]."""
     values = problem.table.fill(to_free(problem, logit), system.n_populations)
-    activity = jnp.swapaxes(root**2 / 4 / np.array(system.sizes), -1, -2)
+    activity = jnp.swapaxes(to_counts(place) / np.array(system.sizes), -1, -2)
     rate = initial_rate(system, jnp.swapaxes(activity, -1, -2))
     driven = drive(system, values, activity, rate, external(values, problem.inputs))
     silent = log_spikes(
@@ -69,24 +83,25 @@ def _weight(system: Mesoscopic, problem: Problem, root: jax.Array, logit: jax.Ar
 
 @partial(jax.jit, static_argnums=(0, 4))
 def _responses(
-    system: Mesoscopic, problem: Problem, root: jax.Array, logit: jax.Array, n_lags: int
+    system: Mesoscopic, problem: Problem, place: jax.Array, logit: jax.Array, n_lags: int
 ) -> tuple[jax.Array, jax.Array]:
     """Derivatives of the errors by activity, [lag, K of the cause, 2, …], and by parameters.
 
     Bins farther apart than ``n_lags`` do not meet, so every ``n_lags``-th is moved at once.
     """
-    weight = _weight(system, problem, root, logit)
-    _, push = jax.linearize(lambda *x: _errors(system, problem, *x, weight), root, logit)
-    k, n_bins = system.n_populations, root.shape[-2]
+    weight = _weight(system, problem, place, logit)
+    errors = partial(_errors, system, problem, weight=weight)
+    _, push = jax.linearize(errors, place, logit)
+    k, n_bins = system.n_populations, place.shape[-2]
 
     def moved(number: jax.Array) -> jax.Array:
         lag, cause = number // k, number % k
         which = (jnp.arange(n_bins) % n_lags == lag)[:, None] & (jnp.arange(k) == cause)
-        return push(jnp.broadcast_to(which, root.shape).astype(root.dtype), jnp.zeros_like(logit))
+        return push(jnp.broadcast_to(which, place.shape).astype(place.dtype), jnp.zeros_like(logit))
 
-    by_root = jax.lax.map(moved, jnp.arange(n_lags * k))
-    by_logit = jax.lax.map(lambda e: push(jnp.zeros_like(root), e), jnp.eye(logit.shape[0]))
-    return by_root.reshape(n_lags, k, *by_root.shape[1:]), by_logit
+    by_place = jax.lax.map(moved, jnp.arange(n_lags * k))
+    by_logit = jax.lax.map(lambda e: push(jnp.zeros_like(place), e), jnp.eye(logit.shape[0]))
+    return by_place.reshape(n_lags, k, *by_place.shape[1:]), by_logit
 
 
 class Metric(NamedTuple):
@@ -97,25 +112,27 @@ class Metric(NamedTuple):
     corner: np.ndarray  # M, [free, free]
 
     def to_position(self, z: np.ndarray) -> np.ndarray:
-        """Displacement of (root, logit) whose whitened coordinates are ``z``: ``F⁻ᵀ z``."""
+        """Displacement of (place, logit) whose whitened coordinates are ``z``: ``F⁻ᵀ z``."""
         n = self.band.shape[1]
         parameters = np.zeros(0)
         if self.corner.size:
             parameters = scipy.linalg.solve_triangular(self.corner, z[n:], lower=True, trans=1)
-        root = _solve_band(self.band, z[:n] - self.border @ parameters, transposed=True)
-        return np.concatenate([root, parameters])
+        place = _solve_band(self.band, z[:n] - self.border @ parameters, transposed=True)
+        return np.concatenate([place, parameters])
 
     def to_force(self, gradient: np.ndarray) -> np.ndarray:
         """Gradient in whitened coordinates: ``F⁻¹ g``."""
         n = self.band.shape[1]
-        root = _solve_band(self.band, gradient[:n], transposed=False)
-        rest = gradient[n:] - self.border.T @ root
+        place = _solve_band(self.band, gradient[:n], transposed=False)
+        rest = gradient[n:] - self.border.T @ place
         if self.corner.size:
             rest = scipy.linalg.solve_triangular(self.corner, rest, lower=True)
-        return np.concatenate([root, rest])
+        return np.concatenate([place, rest])
 
 
 def _solve_band(band: np.ndarray, b: np.ndarray, *, transposed: bool) -> np.ndarray:
+    if not b.size:
+        return b  # LAPACK does not check for it
     trans = "T" if transposed else "N"
     solution, info = scipy.linalg.lapack.dtbtrs(  # pyright: ignore[reportAttributeAccessIssue]
         band, b, uplo="L", trans=trans
@@ -125,26 +142,26 @@ def _solve_band(band: np.ndarray, b: np.ndarray, *, transposed: bool) -> np.ndar
     return solution.reshape(b.shape)
 
 
-def metric_at(system: Mesoscopic, problem: Problem, root: np.ndarray, logit: np.ndarray) -> Metric:
+def metric_at(system: Mesoscopic, problem: Problem, place: np.ndarray, logit: np.ndarray) -> Metric:
     """Metric at a point.
 
     Parameters
     ----------
-    root : [trials, bins, K], 2 √counts
+    place : [trials, bins, K], activity as in `to_counts`
     logit : [free]
     """
-    n_lags = min(max(int(_REACH * system.n_ages), 2), root.shape[1])
-    by_root, by_logit = _responses(system, problem, root, logit, n_lags)
-    jacobian = _sparse(np.asarray(by_root), root.shape, n_lags)
-    width = n_lags * root.shape[2]
-    curvature = (jacobian.T @ jacobian).tocoo()
+    n_lags = min(max(int(_REACH * system.n_ages), 2), place.shape[1])
+    by_place, by_logit = _responses(system, problem, place, logit, n_lags)
+    jacobian = _sparse(np.asarray(by_place), place.shape, n_lags)
+    width = n_lags * place.shape[2]
+    curvature = scipy.sparse.coo_array(jacobian.T @ jacobian)
     below = curvature.row - curvature.col
     kept = (below >= 0) & (below < width)
-    band = np.zeros((width, jacobian.shape[1]))
+    band = np.zeros((width, place.size))
     band[below[kept], curvature.col[kept]] = curvature.data[kept]
     band[0] += _LEAST
     band = scipy.linalg.cholesky_banded(band, lower=True)
-    dense = np.asarray(by_logit).reshape(logit.size, -1).T
+    dense = np.asarray(by_logit).reshape(logit.size, 2 * place.size).T
     border = _solve_band(band, jacobian.T @ dense, transposed=False)
     corner = dense.T @ dense - border.T @ border + _PRIOR * np.eye(logit.size)
     return Metric(band, border, _cholesky(corner))
@@ -158,7 +175,7 @@ def _cholesky(matrix: np.ndarray) -> np.ndarray:
     return np.linalg.cholesky((axes * np.maximum(size, _PRIOR)) @ axes.T)
 
 
-def _sparse(by_root: np.ndarray, shape: tuple[int, ...], n_lags: int) -> scipy.sparse.csc_array:
+def _sparse(by_place: np.ndarray, shape: tuple[int, ...], n_lags: int) -> scipy.sparse.csc_array:
     """Errors × activities from the responses to every ``n_lags``-th bin."""
     n_trials, n_bins, k = shape
     time = np.arange(n_bins)
@@ -167,7 +184,7 @@ def _sparse(by_root: np.ndarray, shape: tuple[int, ...], n_lags: int) -> scipy.s
     for lag in range(n_lags):
         effect, cause = time[lag:], time[: n_bins - lag]
         for source in range(k):
-            values = by_root[cause % n_lags, source, :, :, effect]  # [bins, 2, trials, K]
+            values = by_place[cause % n_lags, source, :, :, effect]  # [bins, 2, trials, K]
             row = np.moveaxis(place[:, :, effect], 2, 0)
             column = (np.arange(n_trials)[None] * n_bins + cause[:, None]) * k + source
             blocks.append(values.ravel())
