@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -58,3 +59,9 @@ def keep(folder: Path, document: dict[str, Any]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / "results.json", document)
     print(f"\nwritten to {folder}")
+
+
+def kept_before(folder: Path) -> dict[str, Any]:
+    """What an earlier run kept there; empty if there was none."""
+    path = folder / "results.json"
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
