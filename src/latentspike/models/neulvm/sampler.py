@@ -142,14 +142,15 @@ class Sampler:
         step = np.exp(self.log_step[kind]) * rng.uniform(0.8, 1.2)
         before = self.value - momentum @ momentum / 2
         end, value, force = here, self.value, self._here_force
-        for _ in range(self.n_leapfrog):
-            momentum = momentum + step / 2 * force * moves
-            end = end + step * self.metric.to_position(momentum)
-            value, force = self._force(end)
-            if not np.isfinite(value):
-                break
-            momentum = momentum + step / 2 * force * moves
-        gain = value - momentum @ momentum / 2 - before
+        with np.errstate(over="ignore", invalid="ignore"):  # one that runs away is refused below
+            for _ in range(self.n_leapfrog):
+                momentum = momentum + step / 2 * force * moves
+                end = end + step * self.metric.to_position(momentum)
+                value, force = self._force(end)
+                if not np.isfinite(value):
+                    break
+                momentum = momentum + step / 2 * force * moves
+            gain = value - momentum @ momentum / 2 - before
         gain = gain if np.isfinite(gain) else -np.inf
         if np.log(rng.uniform()) < gain:
             n = self.place.size
