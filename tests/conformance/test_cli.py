@@ -96,6 +96,7 @@ def test_bad_usage_is_code_2_and_json(command, capsys):
 MISSING = {
     "simulate": ["lorenz", "--out", "{folder}/a-file/x.h5", *WORLD],
     "inspect": ["{folder}/nothing.h5"],
+    "populations": ["{folder}/nothing.h5"],
     "fit": ["{folder}/nothing.h5", "--out", "{folder}/new"],
     "tune": ["{folder}/nothing.h5", "--out", "{folder}/new"],
     "infer": ["{folder}/nothing"],
@@ -118,6 +119,10 @@ def test_a_missing_file_is_code_3(command, capsys, tmp_path):
 HAPPY = {
     "simulate": (["chaotic-rnn", "--out={folder}/other.npz", *WORLD], {"n_trials": 20}),
     "inspect": (["{folder}/recording.h5"], {"n_neurons": 8, "n_train_trials": 16}),
+    "populations": (
+        ["{folder}/recording.h5", "--populations=2", "--max=3", "--time-constant=0.02"],
+        {"n_populations": 2},
+    ),
     "fit": (["{folder}/recording.h5", "--out={folder}/again", *TINY], {"n_epochs": 2}),
     "tune": (
         ["{folder}/recording.h5", "--out={folder}/tuned", *SEARCH],

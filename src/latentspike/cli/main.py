@@ -33,6 +33,7 @@ from latentspike.cli.outcome import (
 COMMANDS = {
     "simulate": "make a recording with a known answer",
     "inspect": "say what is in a recording and what looks wrong with it",
+    "populations": "find out which recorded neurons belong together",
     "fit": "train a model on a recording; leaves a run folder",
     "tune": "search the hyperparameters: many models compete, the best one is kept",
     "infer": "infer rates, factors and inputs with a fitted model",
@@ -48,7 +49,7 @@ USAGE = f"""usage: latentspike [-h] [--version] COMMAND ...
 Single-trial latent population dynamics from spike trains.
 
 commands:
-{chr(10).join(f"  {name:<10}{text}" for name, text in COMMANDS.items())}
+{chr(10).join(f"  {name:<12}{text}" for name, text in COMMANDS.items())}
 
 options:
   -h, --help  show this text; `latentspike COMMAND --help` shows the options of a command

@@ -6,12 +6,13 @@ from typing import NamedTuple
 
 import numpy as np
 import scipy.linalg
-from scipy.special import expit
+from scipy.special import expit, logit
 
 from latentspike.dynamics.stepping import Mesoscopic
-from latentspike.models.neulvm.metric import metric_at
+from latentspike.models.neulvm.metric import metric_at, to_place
 from latentspike.models.neulvm.problem import Problem
 
+_EDGE = 0.01  # of a box
 _N_MOMENTS = 4000  # draws for the moments in the boxes
 
 
@@ -30,7 +31,7 @@ class Laplace(NamedTuple):
         return low + (high - low) * shares
 
 
-def laplace(system: Mesoscopic, problem: Problem, root: np.ndarray, logit: np.ndarray) -> Laplace:
+def laplace(system: Mesoscopic, problem: Problem, counts: np.ndarray, free: np.ndarray) -> Laplace:
     """A cheap posterior: Gaussian around given parameters, with the activity integrated out.
 
     Its information is that of `latentspike.models.neulvm.metric.metric_at`: the Gauss–Newton matrix
@@ -42,20 +43,22 @@ def laplace(system: Mesoscopic, problem: Problem, root: np.ndarray, logit: np.nd
     Parameters
     ----------
     system, problem : network and recording
-    root : [trials, bins, K], activity as 2 √counts
-    logit : [free], parameters as logits of their shares of the boxes
+    counts : [trials, bins, K], activity: spikes of each population per bin
+    free : [free], parameters; those at the edge of their box are moved inside a little
 
     Raises
     ------
     ValueError : if nothing is free.
     """
-    if not np.size(logit):
+    if not np.size(free):
         raise ValueError("no parameter is free: there is no posterior")
-    factor = metric_at(system, problem, root, logit).corner
+    low, high = np.asarray(problem.low), np.asarray(problem.high)
+    mode = logit(np.clip((free - low) / (high - low), _EDGE, 1 - _EDGE))
+    factor = metric_at(system, problem, to_place(counts), mode).corner
     inverse = scipy.linalg.solve_triangular(factor, np.eye(len(factor)), lower=True)
     covariance = inverse.T @ inverse
-    shares = expit(_normal(logit, covariance, _N_MOMENTS, 0))
-    return Laplace(logit, covariance, shares.mean(0), np.atleast_2d(np.cov(shares, rowvar=False)))
+    shares = expit(_normal(mode, covariance, _N_MOMENTS, 0))
+    return Laplace(mode, covariance, shares.mean(0), np.atleast_2d(np.cov(shares, rowvar=False)))
 
 
 def _normal(mean: np.ndarray, covariance: np.ndarray, n_draws: int, seed: int) -> np.ndarray:
