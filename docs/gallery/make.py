@@ -87,6 +87,9 @@ FIGURES = [
     ("population_stability", "How many populations? Stability between halves of the recording, and "
      "silhouette.",
      "plot.population_stability(populations)"),
+    ("parameters", "Fitted parameters within their prior boxes: the recording settles the first, "
+     "says nothing about the last. Made-up intervals.",
+     "plot.parameters(fitted, boxes, truth=truth)"),
 ]  # fmt: skip
 
 
@@ -118,7 +121,7 @@ def made_up(seed: int = 7) -> dict[str, Any]:
         "lineage": lineage, "early": [row for row in lineage if row["generation"] < 6],
         "members": _toy_members(np.random.default_rng(seed)),
         "groups": _toy_groups(np.random.default_rng(seed)),
-        **_toy_populations(np.random.default_rng(seed)),
+        **_toy_populations(np.random.default_rng(seed)), **_toy_parameters(),
         "decoded": hand + 0.5 * gaussian_filter1d(rng.normal(size=hand.shape), 12, axis=1) * 5,
     }  # fmt: skip
 
@@ -283,6 +286,22 @@ def _toy_populations(rng: np.random.Generator) -> dict[str, Any]:
             for kind in ("active", "silent")
         },
     }  # fmt: skip
+
+
+def _toy_parameters() -> dict[str, Any]:
+    """Values, boxes and truth of the parameters of a population."""
+    columns = {
+        "E → E": (9.6, 8.9, 10.3, 4.0, 20.0, 10.0),
+        "E.membrane_time": (0.022, 0.018, 0.027, 0.008, 0.04, 0.02),
+        "E.resting": (15.1, 9.8, 20.9, 5.8, 28.8, 14.4),
+        "E.threshold": (4.2, 1.7, 7.1, 1.5, 7.4, 3.7),
+    }
+    names = ("value", "low", "high")
+    return {
+        "fitted": {k: dict(zip(names, row[:3], strict=True)) for k, row in columns.items()},
+        "boxes": {k: row[3:5] for k, row in columns.items()},
+        "truth": {k: row[5] for k, row in columns.items()},
+    }
 
 
 def _cycles(order: int, frequency: float, rng: np.random.Generator) -> np.ndarray:

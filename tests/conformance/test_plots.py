@@ -148,6 +148,15 @@ CASES = [
         {"results": {"silent stimulated": {"network": proportion(80, 100)}}},
         labels=("", "probability"),
     ),
+    Case(
+        "parameters",
+        {
+            "found": {"J": {"value": 60.0, "low": 55.0, "high": 64.0}},
+            "boxes": {"J": (10.0, 110.0)},
+            "truth": {"J": 61.0},
+        },
+        labels=("place in the prior box", ""),
+    ),
     Case("distances", {"found": GROUPED}, labels=("population", "")),
     Case(
         "population_stability",

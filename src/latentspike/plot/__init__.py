@@ -9,6 +9,7 @@ from latentspike.plot.activity import raster, rates
 from latentspike.plot.behavior import decoding
 from latentspike.plot.fitting import autoencoder_weights, scores, training_curves
 from latentspike.plot.latents import factors, factors_3d, inferred_inputs
+from latentspike.plot.parameters import parameters
 from latentspike.plot.populations import distances, population_stability
 from latentspike.plot.psth import psths
 from latentspike.plot.save import save
@@ -37,6 +38,7 @@ __all__ = [
     "hyperparameter_trajectories",
     "inferred_inputs",
     "loss_against_r2",
+    "parameters",
     "population_stability",
     "power_spectra",
     "psths",
