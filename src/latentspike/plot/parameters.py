@@ -54,7 +54,7 @@ def parameters(
     for row, (name, values) in enumerate(found.items()):
         low, high = boxes[name]
         place = {key: (value - low) / (high - low) for key, value in values.items()}
-        for end, x, side in ((low, 0.0, "left"), (high, 1.0, "right")):
+        for end, x, side in ((low, 0.0, "right"), (high, 1.0, "left")):
             words = f" {end:.3g} ".replace("-", "−")
             ax.text(x, row, words, ha=side, va="center", color=style.MUTED, fontsize="x-small")
         if "low" in place:
@@ -66,6 +66,8 @@ def parameters(
             ax.plot(x, row, "|", color=style.TRUE, ms=13, mew=2, label="truth")
     ax.set_yticks(rows, list(found))
     ax.set_ylim(len(found) - 0.5, -0.5)
+    ax.set_xlim(-0.14, 1.14)  # room for the ends of the boxes
+    ax.set_xticks(np.linspace(0, 1, 6))
     handles, labels = ax.get_legend_handles_labels()
     unique = dict(zip(labels, handles, strict=True))
     place = {"loc": "lower left", "bbox_to_anchor": (0, 1), "ncols": 4}
