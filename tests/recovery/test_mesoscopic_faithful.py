@@ -56,7 +56,14 @@ def assert_predicts(recorded, bin_width):
     return (error**2).mean((0, 1)) / variance.mean((0, 1))
 
 
-@pytest.mark.parametrize("bin_width", [0.001, 0.002, 0.004])
+@pytest.mark.parametrize(
+    "bin_width",
+    [
+        pytest.param(0.001, marks=pytest.mark.slow),
+        pytest.param(0.002, marks=pytest.mark.slow),
+        0.004,
+    ],
+)
 def test_one_bin_ahead_the_network_is_predicted_without_bias(activity, bin_width):
     assert_predicts(activity, bin_width)
 

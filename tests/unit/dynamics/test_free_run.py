@@ -33,7 +33,14 @@ def trials(net, stepping, n_trials, n_bins, current=None, bin_width=0.004, rate=
     return system, np.asarray(counts)
 
 
-@pytest.mark.parametrize("stepping", [Stepping(), Stepping(variance="binomial"), PUBLISHED])
+@pytest.mark.parametrize(
+    "stepping",
+    [
+        Stepping(),
+        pytest.param(Stepping(variance="binomial"), marks=pytest.mark.slow),
+        pytest.param(PUBLISHED, marks=pytest.mark.slow),
+    ],
+)
 def test_draws_have_the_moments_of_the_prediction(stepping):
     """Each bin's error, scaled by the implicit step, has mean 0 and the variance predicted."""
     net = network()
