@@ -1,0 +1,241 @@
+"""A network that switches, fitted from nine of its 1000 neurons (neuLVM, 5.2).
+
+    python -m latentspike.studies.winner_take_all --jobs 2
+
+`--seeds` trials of 10 s, cut from one long run. Each is fitted by itself, with 12 parameters
+unknown. r is Pearson's correlation of the inferred activity (posterior mean of the spikes per 4-ms
+bin) with the true one, over both excitatory populations, one after the other. Beside it: smoothed
+spikes, with the width of the paper and with the one that is best on the truth, and the true
+activity smoothed by 48 ms. Switches per 100 s are those of free runs of the fitted model, and of
+the network with the fitted parameters. Parts (`--only`): "baselines", "before" (models before
+learning), "fits". Every fit that has ended is a file: the same command goes on where it was
+stopped.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import matplotlib.pyplot as plt
+import numpy as np
+
+from latentspike.evaluate import find_switches
+from latentspike.models import Fitted
+from latentspike.models.neulvm import NeuLVM
+from latentspike.plot import save
+from latentspike.plot.switching import switches as draw_switches
+from latentspike.simulate import neurons_by_population, winner_take_all
+from latentspike.spikes import SpikeData
+from latentspike.studies import winner_take_all_fits as fits
+from latentspike.studies.common import arguments, keep, kept_before, spread
+from latentspike.studies.jobs import Job, run_jobs
+
+PARTS = ("baselines", "before", "fits")
+PAPER = {"r": "0.81 ± 0.02", "smoothing": "–", "model": "7.8 ± 4.1", "network": "10.3 ± 2.7"}
+REFERENCE = 13.5, 3.7  # switches per 100 s of the network over 100-s blocks, from longer runs
+PAPER_WIDTH = 0.4  # s
+WIDTHS = (0.02, 0.03, 0.04, 0.05, 0.06, 0.08, 0.1, 0.12, 0.15, 0.2, 0.3)  # s
+N_BEFORE = 5
+Rows = dict[str, list[float]]
+
+
+def baselines(data: SpikeData) -> dict[str, Rows]:
+    """Agreement (r) of smoothed spikes and of the smoothed truth, a value for each trial."""
+    found: dict[str, Rows] = {}
+    for trial in range(data.n_trials):
+        true = data.truth["population_counts"][trial]
+        spikes = fits.recorded_sums(data, trial)
+        rows = {f"smoothing, {w:g} s": fits.smoothed(spikes, w) for w in (*WIDTHS, PAPER_WIDTH)}
+        rows["true activity, smoothed by 48 ms"] = fits.smoothed(true, fits.ORACLE_WIDTH)
+        for name, activity in rows.items():
+            for figure, value in fits.agreement(activity, true).items():
+                found.setdefault(name, {}).setdefault(figure, []).append(value)
+    return found
+
+
+def best_smoothing(found: dict[str, Rows], figure: str) -> str:
+    """The width that is best on average, if one knew the truth."""
+    names = [f"smoothing, {width:g} s" for width in WIDTHS]
+    return max(names, key=lambda name: np.mean(found[name][figure]))
+
+
+def before_learning(n: int, seconds: float, ids: np.ndarray) -> dict[str, list[float]]:
+    """Switches per 100 s of models that have seen nothing: the boxes' middle, and draws of them."""
+    network = winner_take_all(free=True)
+    model = NeuLVM(network, neurons=neurons_by_population(ids))
+    low, high = network.bounds
+    drawn = np.random.default_rng(0).uniform(low, high, (n, low.size))
+    params = {"rate": np.full(3, 5.0), "n_recorded": np.full(3, fits.N_RECORDED)}
+    run = lambda free, i: fits.free_switches(  # noqa: E731
+        model, params | {"free": free}, seconds, jax.random.key(i)
+    )["value"]
+    return {
+        "middle of the boxes": [run(network.start, 0)],
+        "random starts": [run(free, i + 1) for i, free in enumerate(drawn)],
+    }
+
+
+def jobs_of(data: SpikeData, options: Any) -> list[Job]:
+    """One fit for each trial."""
+    estimation = {
+        "method": options.method,
+        "n_starts": options.starts,
+        "n_warmup": options.warmup,
+        "n_draws": options.draws,
+        "smoothing": options.smoothing,
+    }
+    settings = {
+        "recording": str((options.out / "recording.npz").resolve()),
+        "estimation": estimation,
+        "seconds": options.seconds,
+        "network_seconds": options.network_seconds,
+        "cut": [options.run, options.length, options.network_seed],
+        "n_draws": options.draws_simulated,
+    }
+    function = "latentspike.studies.winner_take_all_fits:run_fit"
+    return [
+        Job(options.out / f"fits-{options.method}" / f"{i}", function, {"trial": i} | settings)
+        for i in range(data.n_trials)
+    ]
+
+
+def show_agreement(found: dict[str, Rows], results: list[dict[str, Any]], method: str) -> None:
+    """Table of r, ours beside the paper's and the baselines."""
+    print(
+        "\nPearson r with the true activity (both excitatory populations, 4-ms bins), r of E1 − E2"
+        f"\n  {'':52s}{'r':26s}r of E1 − E2"
+    )
+    rows: dict[str, Rows] = {}
+    if results:
+        rows[f"neuLVM, {method}"] = {
+            figure: [row[figure] for row in results] for figure in ("r", "r_difference")
+        }
+    if found:
+        best = best_smoothing(found, "r")
+        rows[f"{best}: the best, if one knew the truth"] = found[best]
+        rows[f"smoothing, {PAPER_WIDTH:g} s"] = found[f"smoothing, {PAPER_WIDTH:g} s"]
+        oracle = "true activity, smoothed by 48 ms"
+        rows[oracle] = found[oracle]
+    for name, figures in rows.items():
+        print(f"  {name:52s}{spread(figures['r']):26s}{spread(figures['r_difference'])}")
+    print(f"  {'paper, neuLVM':52s}{PAPER['r']}")
+    if results and found:
+        best = found[best_smoothing(found, "r")]["r"]
+        n_above = sum(row["r"] > r for row, r in zip(results, best, strict=True))
+        print(f"  above the best smoothing in {n_above} of {len(results)} trials")
+
+
+def show_switches(document: dict[str, Any], results: list[dict[str, Any]]) -> None:
+    """Table of switches, each with integrator and step."""
+    mesoscopic = "mesoscopic, exact membrane, 4 ms"
+    network = "network, exact membrane, 0.2 ms"
+    own = document["network"]
+    error = own["counting_error"]
+    print("\nSwitches per 100 s")
+    if error is not None:
+        print(f"  true {network}: {own['value']:.1f} ± {error:.1f} (counting error)")
+    for name, values in document.get("before", {}).items():
+        print(f"  before learning, {name}, {mesoscopic}: {spread(values)}")
+    fitted = {"fitted": (mesoscopic, "mesoscopic"), "fitted parameters": (network, "network")}
+    for name, (how, key) in fitted.items():
+        values = [row[key]["value"] for row in results if key in row]
+        if values:
+            print(f"  {name}, {how}: {spread(values)}; {_within(values)}")
+    draws = [np.mean(row["mesoscopic_of_draws"]) for row in results if row["mesoscopic_of_draws"]]
+    if draws:
+        within = [np.std(r["mesoscopic_of_draws"]) for r in results if r["mesoscopic_of_draws"]]
+        print(
+            f"  mean over draws of the posterior, {mesoscopic}: {spread(draws)}; sd over the draws "
+            f"of a fit (their counting noise included) {np.mean(within):.1f}"
+        )
+    print(
+        f"  paper: fitted model {PAPER['model']} (Euler, 4 ms), network {PAPER['network']} (Euler, "
+        "0.2 ms)"
+    )
+
+
+def _within(values: list[float]) -> str:
+    mean, sd = REFERENCE
+    near = [sum(abs(value - mean) <= n * sd for value in values) for n in (1, 2)]
+    return f"{near[0]} of {len(values)} within {mean} ± {sd}, {near[1]} within twice that"
+
+
+def draw(data: SpikeData, options: Any, results: list[dict[str, Any]]) -> None:
+    """True and inferred activity of the first trial, a free run of its fit, and all switches."""
+    fitted = Fitted.load(options.out / f"fits-{options.method}" / "0" / "run")
+    names = list(fitted.model.network.names)
+    hz = fitted.model.network.sizes * fits.BIN
+    key = jax.random.key(0)
+    free = fitted.simulate(key=key, n_trials=1, n_bins=data.n_bins, bin_width=fits.BIN)
+    shown = {
+        "true": data.truth["population_counts"][:1] / hz,
+        "inferred": fitted.params["training_counts"] / hz,
+        "free run of the fitted model": free.truth["population_rate"],
+    }
+    figure, axes = plt.subplots(4, 1, figsize=(7.5, 10.0), constrained_layout=True)
+    for ax, (name, activity) in zip(axes, shown.items(), strict=False):
+        found = find_switches(activity, bin_width=fits.BIN, names=names)
+        draw_switches(activity, found, names=names, ax=ax)
+        ax.set_title(name, loc="left", fontsize="medium")
+    mean, sd = REFERENCE
+    axes[3].axhspan(mean - sd, mean + sd, color="0.9", label="network, 100-s blocks")
+    for name, marker in (("mesoscopic", "o"), ("network", "x")):
+        places = [i for i, row in enumerate(results) if name in row]
+        axes[3].plot(places, [results[i][name]["value"] for i in places], marker, label=name)
+    axes[3].set(xlabel="fit", ylabel="switches per 100 s")
+    axes[3].legend(frameon=False)
+    save(figure, options.out / f"winner_take_all-{options.method}.png")
+    plt.close(figure)
+
+
+def _recording(options: Any) -> tuple[SpikeData, dict[str, Any]]:
+    """Trials and the switches of the whole run, made anew: the same seed gives the same."""
+    options.out.mkdir(parents=True, exist_ok=True)
+    return fits.segments(
+        options.out / "recording.npz",
+        n=options.seeds,
+        length=options.length,
+        run=options.run,
+        seed=options.network_seed,
+    )
+
+
+def main(argv: list[str] | None = None) -> dict[str, Any]:
+    """Run the study; returns and writes its figures."""
+    parser = arguments(__doc__ or "", "winner_take_all", seeds=20)
+    parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS)
+    parser.add_argument("--jobs", type=int, default=2, help="fits at a time, one core each")
+    parser.add_argument("--method", choices=("sampling", "hard"), default="sampling")
+    parser.add_argument("--starts", type=int, default=4, help="of a fit")
+    parser.add_argument("--warmup", type=int, default=200, help="samples")
+    parser.add_argument("--draws", type=int, default=200, help="samples")
+    parser.add_argument("--smoothing", type=float, default=0.0, help="s, of the first guess")
+    parser.add_argument("--run", type=float, default=500.0, help="s of the network")
+    parser.add_argument("--length", type=float, default=10.0, help="s of a trial")
+    parser.add_argument("--seconds", type=float, default=1000.0, help="of free runs of a fit")
+    parser.add_argument("--network-seconds", type=float, default=300.0, help="the same; 0: none")
+    parser.add_argument("--draws-simulated", type=int, default=10, help="of each fit's posterior")
+    parser.add_argument("--network-seed", type=int, default=0)
+    options = parser.parse_args(argv)
+    data, switching = _recording(options)
+    print(data, flush=True)
+    document: dict[str, Any] = {"network": switching}
+    found: dict[str, Rows] = {}
+    results: list[dict[str, Any]] = []
+    if "baselines" in options.only:
+        found = document["baselines"] = baselines(data)
+    if "before" in options.only:
+        document["before"] = before_learning(N_BEFORE, options.seconds / 5, data.neuron_ids)
+    if "fits" in options.only:
+        results = run_jobs(jobs_of(data, options), n_processes=options.jobs)
+        document[f"fits, {options.method}"] = results
+        draw(data, options, results)
+    show_agreement(found, results, options.method)
+    show_switches(document, results)
+    keep(options.out, kept_before(options.out) | document)
+    return document
+
+
+if __name__ == "__main__":
+    main()
