@@ -19,12 +19,14 @@ import numpy as np
 from scipy.stats import pearsonr
 
 from latentspike.evaluate import Spectrum, cluster_states, power_spectrum
+from latentspike.models.neulvm import Estimation
 from latentspike.plot import save
 from latentspike.plot.spectra import power_spectra
 from latentspike.studies.cluster_fits import BIN, run_network
 from latentspike.studies.common import arguments, keep, kept_before
 from latentspike.studies.jobs import Job, run_jobs
 
+DEFAULTS = Estimation()
 PARTS = ("spectra", "strengths", "neurons")
 SPECTRA_AT = tuple(np.arange(58.0, 65.01, 0.5).tolist())  # mV
 TRANSITION_AT = 60.32  # mV
@@ -221,9 +223,9 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
     parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS)
     parser.add_argument("--jobs", type=int, default=2, help="fits at a time, one core each")
     parser.add_argument("--method", choices=("sampling", "hard"), default="sampling")
-    parser.add_argument("--starts", type=int, default=4, help="of a fit")
-    parser.add_argument("--warmup", type=int, default=200, help="samples")
-    parser.add_argument("--draws", type=int, default=200, help="samples")
+    parser.add_argument("--starts", type=int, default=DEFAULTS.n_starts, help="of a fit")
+    parser.add_argument("--warmup", type=int, default=DEFAULTS.n_warmup, help="samples")
+    parser.add_argument("--draws", type=int, default=DEFAULTS.n_draws, help="samples")
     parser.add_argument("--fully-observed-starts", type=int, default=50, help="paper: 200; 0: none")
     parser.add_argument("--strengths", type=float, nargs="+", default=list(PAPER_STRENGTHS))
     parser.add_argument("--neurons", type=int, nargs="+", default=list(PAPER_NEURONS))
