@@ -185,6 +185,7 @@ def _log_joint(history: dict[str, list[float]]) -> Any:
 
 def _fitting_figures(fitted: Any, rows: list[Any]) -> dict[str, Callable[[], Any]]:
     from latentspike import plot
+    from latentspike.models.neulvm import NeuLVM
 
     figures: dict[str, Callable[[], Any]] = {}
     columns = list(dict.fromkeys(name for row in fitted.history for name in row))
@@ -195,6 +196,10 @@ def _fitting_figures(fitted: Any, rows: list[Any]) -> dict[str, Callable[[], Any
         figures["training_kl"] = lambda: plot.training_curves(history, show="kl")
     if "log_joint" in history:
         figures["log_joint"] = lambda: _log_joint(history)
+    if isinstance(fitted.model, NeuLVM) and len(fitted.params.get("draws", ())):
+        found = fitted.model.parameters(fitted.params)
+        boxes = {name: (box.low, box.high) for name, box in fitted.model.network.free.items()}
+        figures["parameters"] = lambda: plot.parameters(found, boxes)
     weights = fitted.params.get("weights") if isinstance(fitted.params, dict) else None
     is_square = weights is not None and np.ndim(weights) == 2 and len(set(weights.shape)) == 1
     if is_square and type(fitted.model).__name__ == "LinearAutoencoder":

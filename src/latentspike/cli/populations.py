@@ -26,9 +26,10 @@ class Populations(Common):
     Van Rossum distances and k-means, for 2 to --max populations. Stability is the agreement of the
     populations found in two halves of the recording (1: always the same; 0: chance), silhouette
     how much nearer a neuron is to its own population than to the next (-1 to 1). Without
-    --populations the largest number is taken that has a stability of at least 0.8 and no population
-    of a single neuron. The table [model.neurons] that is printed last belongs into the --config of
-    `latentspike fit`, under the names that the populations have in [model.network]. Needs elephant
+    --populations the most stable number is taken (of equally stable ones the largest), if its
+    stability is at least 0.8 and no population is a single neuron. The table [model.neurons] that
+    is printed last belongs into the --config of `latentspike fit`, under the names that the
+    populations have in [model.network]. Needs elephant
     (pip install 'latentspike[populations]').
 
     Example: latentspike populations recording.h5 --populations 3 --out populations.png
@@ -37,7 +38,7 @@ class Populations(Common):
     file: Annotated[str, conf.Positional, conf.arg(metavar="FILE")]
     """Recording ending in .h5, .npz or .nwb."""
     populations: Annotated[int | None, conf.arg(metavar="INT")] = None
-    """Number of populations; by default the largest that is stable, see above."""
+    """Number of populations; by default the most stable, see above."""
     max: int = 6
     """Largest number that is tried."""
     out: Annotated[str | None, conf.arg(metavar="FIGURE")] = None
@@ -112,12 +113,16 @@ def _numbers(options: Populations, n_neurons: int) -> list[int]:
 
 
 def _chosen(results: Sequence[PopulationLabels], wanted: int | None) -> PopulationLabels:
-    """The number that was asked for, or the largest that is stable and splits off no neuron."""
+    """The number that was asked for, or the most stable one that splits off no neuron.
+
+    Of equally stable ones the largest: halving a true population is stable only by chance, joining
+    two may well be.
+    """
     if wanted is not None:
         return next(result for result in results if result.n_populations == wanted)
     stable = [result for result in results if result.stability >= STABLE]
     if groups := [result for result in stable if np.bincount(result.labels).min() > 1]:
-        return groups[-1]
+        return max(groups, key=lambda result: (round(result.stability, 6), result.n_populations))
     if stable:
         note(
             "warning: every stable number splits off single neurons, as very different rates do; "

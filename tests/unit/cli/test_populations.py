@@ -69,14 +69,16 @@ TWO, THREE, SINGLE = [0, 0, 0, 1, 1, 1], [0, 0, 1, 1, 2, 2], [0, 0, 0, 0, 0, 1]
 @pytest.mark.parametrize(
     "results, place, said",
     [
-        ([labeled(TWO, 0.9), labeled(THREE, 0.85)], 1, ""),
+        ([labeled(TWO, 0.9), labeled(THREE, 0.85)], 0, ""),
+        ([labeled(TWO, 0.85), labeled(THREE, 0.9)], 1, ""),
+        ([labeled(TWO, 0.9), labeled(THREE, 0.9)], 1, ""),
         ([labeled(TWO, 0.9), labeled(THREE, 0.6)], 0, ""),
         ([labeled(TWO, 0.9), labeled([0, 0, 1, 1, 1, 2], 1.0)], 0, ""),
         ([labeled(SINGLE, 1.0), labeled([0, 0, 0, 0, 1, 2], 1.0)], 0, "splits off single neurons"),
         ([labeled(TWO, 0.3), labeled(THREE, 0.5)], 1, "no number of populations is stable"),
     ],
 )
-def test_the_largest_stable_number_of_groups_is_chosen(results, place, said, capsys):
+def test_the_most_stable_number_of_groups_is_chosen(results, place, said, capsys):
     assert populations._chosen(results, None) is results[place]
     errors = capsys.readouterr().err
     assert said in errors and bool(errors) == bool(said)
