@@ -9,9 +9,9 @@ import jax
 import numpy as np
 import pytest
 
+from latentspike.dynamics import Network, Population
 from latentspike.dynamics.drive import drive
 from latentspike.dynamics.mesoscopic import log_activity, log_spikes, predict
-from latentspike.dynamics.network import Network, Population
 from latentspike.dynamics.stepping import PUBLISHED, Mesoscopic
 
 _spec = importlib.util.spec_from_file_location(

@@ -14,7 +14,7 @@ import numpy as np
 from latentspike.dynamics.drive import mean_decay, reset, same_bin_kernel, time_ratios
 from latentspike.dynamics.escape import expected_spikes
 from latentspike.dynamics.mesoscopic import Prediction, Sums, log_expected, moments
-from latentspike.dynamics.network import Values
+from latentspike.dynamics.parts import Values
 from latentspike.dynamics.stepping import Mesoscopic
 
 

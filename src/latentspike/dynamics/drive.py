@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from latentspike.dynamics.filters import delayed, first_order
-from latentspike.dynamics.network import Values
+from latentspike.dynamics.parts import Values
 from latentspike.dynamics.stepping import Mesoscopic
 
 

@@ -17,7 +17,7 @@ from latentspike.dynamics.bin_by_bin import (
     start,
 )
 from latentspike.dynamics.binomial import binomial_quantile
-from latentspike.dynamics.network import Values
+from latentspike.dynamics.parts import Values
 from latentspike.dynamics.stepping import Mesoscopic
 
 _NEWTON_STEPS = 2

@@ -15,7 +15,7 @@ import numpy as np
 from latentspike.dynamics.drive import Drive, drive
 from latentspike.dynamics.escape import expected_spikes, log_fire
 from latentspike.dynamics.filters import delayed, varying_first_order
-from latentspike.dynamics.network import Values
+from latentspike.dynamics.parts import Values
 from latentspike.dynamics.stepping import Mesoscopic
 
 _STEEPEST = 6.0  # mV per bin: the correction for the slope of the voltage is not taken further

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from latentspike.dynamics import Free, Network, Population
-from latentspike.dynamics.network import Value
+from latentspike.dynamics.parts import Value
 
 _BOX = (0.4, 2.0)  # of the true value; Appendix F
 

@@ -10,7 +10,7 @@ from latentspike.dynamics.bin_by_bin import predict_bin_by_bin
 from latentspike.dynamics.drive import drive
 from latentspike.dynamics.escape import expected_spikes
 from latentspike.dynamics.mesoscopic import log_activity, log_spikes, predict
-from latentspike.dynamics.network import Values
+from latentspike.dynamics.parts import Values
 from latentspike.dynamics.stepping import Mesoscopic, Stepping
 
 WIDTH = 0.002

@@ -11,7 +11,7 @@ import numpy as np
 
 from latentspike.dynamics.drive import drive
 from latentspike.dynamics.mesoscopic import log_activity, log_spikes, predict_driven
-from latentspike.dynamics.network import Values
+from latentspike.dynamics.parts import Values
 from latentspike.dynamics.stepping import Mesoscopic
 from latentspike.models.neulvm.problem import Problem
 

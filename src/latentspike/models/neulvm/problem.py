@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from latentspike.dynamics import Network
-from latentspike.dynamics.network import Table
+from latentspike.dynamics.parts import Table
 from latentspike.dynamics.stepping import Mesoscopic
 from latentspike.spikes import SpikeData
 

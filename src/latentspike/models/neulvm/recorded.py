@@ -13,7 +13,7 @@ from latentspike.dynamics.drive import Drive, drive
 from latentspike.dynamics.escape import expected_spikes
 from latentspike.dynamics.free_run import free_run
 from latentspike.dynamics.mesoscopic import log_expected
-from latentspike.dynamics.network import Values
+from latentspike.dynamics.parts import Values
 from latentspike.dynamics.stepping import Mesoscopic
 from latentspike.spikes import SpikeData
 from latentspike.spikes.validate import as_whole, check_bin_width
