@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import os
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +20,18 @@ os.environ["MPLBACKEND"] = "Agg"
 # Machines differ in speed and a red test must be red again: no deadline, the same examples.
 settings.register_profile("latentspike", deadline=None, derandomize=True)
 settings.load_profile("latentspike")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _forget_compiled_programs() -> Iterator[None]:
+    """Every compiled program keeps memory mapped; thousands of them end in a segmentation fault.
+
+    (Linux allows 65530 maps for a process, a file of tests leaves some 2500.)
+    """
+    yield
+    if "jax" in sys.modules:
+        sys.modules["jax"].clear_caches()
+        gc.collect()
 
 
 def _folder(variable: str, what: str) -> Path:
