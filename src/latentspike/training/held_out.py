@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from typing import Any
 
 import jax
 import numpy as np
 
 from latentspike.evaluate import BitsPerSpike, co_smoothing_bits
 from latentspike.models.neulvm import NeuLVM
-from latentspike.spikes import Posterior, SpikeData
+from latentspike.models.neulvm.problem import populations_of
+from latentspike.spikes import SpikeData
 from latentspike.training.fit import RunOptions, fit
 
 
@@ -37,8 +39,8 @@ def held_out_likelihood(
     scored : other trials of the same neurons to score; by default those that were fitted. Where
         the populations were found by clustering, the held-out neurons' own spikes said where they
         belong: find populations on ``data`` and score others.
-    own_rates : scale the rate of each held-out neuron to its mean in ``scored``, so that only its
-        course is judged. For real neurons, which differ in rate within a population.
+    own_rates : scale the rate of each neuron to its own mean in ``data``, so that only its course
+        is judged. For real neurons, which differ in rate within a population.
     n_samples : draws of the activity per trial
     key : PRNG key; candidates share it
 
@@ -63,15 +65,30 @@ def held_out_likelihood(
             posterior = model.infer(fitted.params, scored, n_samples=n_samples, key=key_infer)
         except ValueError as error:
             raise ValueError(f"candidate {name!r}: {error}") from error
-        posterior = _with_own_rates(posterior, scored) if own_rates else posterior
+        if own_rates:
+            scale = own_scale(model, fitted.params, data)
+            posterior = dataclasses.replace(
+                posterior, rates=posterior.rates * scale, rates_std=None
+            )
         found[name] = co_smoothing_bits(scored, posterior)
     return found
 
 
-def _with_own_rates(posterior: Posterior, data: SpikeData) -> Posterior:
-    """Every neuron's rates, scaled to the mean that it has where it was observed."""
-    seen = data.observed.sum((0, 1)) * data.bin_width
+def own_scale(model: NeuLVM, params: Mapping[str, Any], data: SpikeData) -> np.ndarray:
+    """Each neuron's mean rate over that of its population in the trials that were fitted.
+
+    Parameters
+    ----------
+    model, params : fitted to ``data``
+    data : recording, with the spikes of held-out neurons; one without a spike counts half a one
+
+    Returns
+    -------
+    float [neurons]
+    """
+    population = populations_of(model.network, model.neurons, data)
+    per_neuron = np.asarray(params["training_counts"])[..., population]
+    expected = per_neuron / model.network.sizes[population]
+    expected = np.where(data.observed, expected, 0.0).sum((0, 1))
     spikes = np.where(data.observed, data.counts, 0).sum((0, 1))
-    mean = np.where(data.observed, posterior.rates, 0.0).mean((0, 1)) / data.observed.mean((0, 1))
-    rates = posterior.rates * (spikes / seen / np.maximum(mean, 1e-9))
-    return dataclasses.replace(posterior, rates=rates, rates_std=None)
+    return np.maximum(spikes, 0.5) / np.maximum(expected, 1e-9)

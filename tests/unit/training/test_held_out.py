@@ -7,10 +7,9 @@ import pytest
 from latentspike import SpikeData
 from latentspike.dynamics import Free, Network, Population
 from latentspike.dynamics.stepping import Stepping
-from latentspike.evaluate import co_smoothing_bits
 from latentspike.models.neulvm import Estimation, NeuLVM
-from latentspike.spikes import Posterior
-from latentspike.training.held_out import _with_own_rates, held_out_likelihood
+from latentspike.training import held_out
+from latentspike.training.held_out import held_out_likelihood, own_scale
 
 FAST = Stepping("euler", "binomial", has_old=False, max_age=0.04)
 SHORT = Estimation(n_starts=1, n_warmup=50, n_draws=50, n_leapfrog=8, smoothing=0.03)
@@ -53,16 +52,37 @@ def test_the_right_populations_predict_best(rng):
     assert found["right"].n_spikes == data.counts[:, :, [0, 7]].sum()
 
 
-def test_own_rates_leave_the_course(rng):
+def test_own_rates_are_those_of_the_fitted_trials(rng):
     data = recording(rng)
-    rates = rng.uniform(5, 50, data.counts.shape)
-    posterior = Posterior(rates, 0.004, data.trial_ids, data.neuron_ids)
-    scaled = _with_own_rates(posterior, data).rates
-    np.testing.assert_allclose(scaled.mean((0, 1)), data.counts.mean((0, 1)) / 0.004)
-    ratio = scaled / rates
-    np.testing.assert_allclose(ratio, np.broadcast_to(ratio[:, :1], ratio.shape))
-    flat = Posterior(np.full(rates.shape, 3.0), 0.004, data.trial_ids, data.neuron_ids)
-    assert co_smoothing_bits(data, _with_own_rates(flat, data)).value == pytest.approx(0, abs=1e-9)
+    activity = rng.uniform(1.0, 5.0, (1, 150, 2))
+    scale = own_scale(RIGHT, {"training_counts": activity}, data)
+    scaled = activity[..., np.arange(8) // 4] / 60 * scale
+    np.testing.assert_allclose(scaled.mean((0, 1)), data.counts.mean((0, 1)))
+    silent = np.where(np.arange(8) == 7, 0, data.counts)
+    again = own_scale(RIGHT, {"training_counts": activity}, data.replace(counts=silent))
+    assert again[7] == pytest.approx(0.5 / (activity[..., 1].sum() / 60))
+    np.testing.assert_array_equal(again[:7], scale[:7])
+
+
+def test_scored_spikes_of_held_out_neurons_do_not_change_their_rates(rng, monkeypatch):
+    train, test = recording(rng), recording(rng)
+    seen = []
+    monkeypatch.setattr(held_out, "co_smoothing_bits", lambda _, posterior: seen.append(posterior))
+    with np.errstate(over="ignore"):
+        for own_rates in (False, True):
+            for counts in (test.counts, np.where(test.heldout, 0, test.counts)):
+                scored = test.replace(counts=counts)
+                held_out_likelihood(
+                    {"right": RIGHT},
+                    train,
+                    scored=scored,
+                    own_rates=own_rates,
+                    n_samples=0,
+                    key=KEY,
+                )
+    plain, _, own, own_too = (posterior.rates for posterior in seen)
+    np.testing.assert_array_equal(own, own_too)
+    assert (np.ptp(own / plain, axis=(0, 1)) < 1e-9).all() and not np.allclose(own, plain)
 
 
 @pytest.mark.parametrize(
