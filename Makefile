@@ -4,6 +4,10 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/installed.stamp
 PYTEST_ARGS ?=
+# Two processes, the files of tests in their order, each file in one of them. In one: make IN_TWO= test
+IN_TWO := -n 2 --dist loadfile --no-loadscope-reorder
+# A part of the tests that somebody asked for may hold none of either kind (code 5); all of them may not.
+NONE_IS_FINE = $(if $(strip $(PYTEST_ARGS)),|| [ $$? -eq 5 ])
 
 .PHONY: help demo test slow check gallery lock install clean
 
@@ -20,7 +24,8 @@ demo: $(STAMP)
 	$(BIN)/latentspike demo
 
 test: $(STAMP)
-	$(BIN)/python -m pytest -m "not slow" $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -m "not slow and not alone" $(IN_TWO) $(PYTEST_ARGS) $(NONE_IS_FINE)
+	$(BIN)/python -m pytest -m "not slow and alone" $(PYTEST_ARGS) $(NONE_IS_FINE)
 
 slow: $(STAMP)
 	$(BIN)/python -m pytest -m slow $(PYTEST_ARGS)

@@ -21,6 +21,11 @@ os.environ["MPLBACKEND"] = "Agg"
 settings.register_profile("latentspike", deadline=None, derandomize=True)
 settings.load_profile("latentspike")
 
+# Compiled programs are written in place: no process may read what another one is writing.
+if worker := os.environ.get("PYTEST_XDIST_WORKER"):
+    cache = Path(__file__).parents[1] / ".pytest_cache" / "xla" / worker
+    os.environ.setdefault("LATENTSPIKE_CACHE", str(cache))
+
 
 @pytest.fixture(scope="module", autouse=True)
 def _forget_compiled_programs() -> Iterator[None]:

@@ -28,6 +28,7 @@ from latentspike.training.progress import Progress
 from latentspike.training.task import Task
 
 ray = pytest.importorskip("ray")
+pytestmark = pytest.mark.alone
 
 KEY = jax.random.key(5)
 N = 4  # members: 0 and 1 in block 0, 2 and 3 in block 1

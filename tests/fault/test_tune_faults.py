@@ -404,7 +404,10 @@ def test_damaged_files_of_a_search(name, recording, tmp_path, capsys):
     assert main(["tune", str(recording), "--out", str(run), *SHORT]) == 0
     path = run / name if name != "weights" else run / "weights" / "0002" / "member-0001.npz"
     content = path.read_bytes()
-    path.write_bytes(content[: len(content) // 2 - 3])
+    half = len(content) // 2 - 3
+    if path.suffix == ".toml":  # the lines before any other place may be a table of their own
+        half = content.rindex(b"=", 0, half) + 1
+    path.write_bytes(content[:half])
     longer = "--set=search.max_generations=4"
     code, message = failure(capsys, "tune", "--resume", "--out", run, longer)
     assert code == (2 if name == "search.toml" else 3) and path.name in message

@@ -28,6 +28,7 @@ from latentspike.training.progress import Progress
 from latentspike.training.task import Task
 
 ray = pytest.importorskip("ray")
+pytestmark = pytest.mark.alone
 
 KEY = jax.random.key(3)
 N = 5  # members
