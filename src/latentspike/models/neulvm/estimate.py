@@ -81,8 +81,8 @@ def begin(
         "root": root,
         "place": to_place(root**2 / 4),
         "logit": logit,
-        "log_step": np.full(2, np.log(_FIRST_STEP)),
-        "n_moves": np.zeros(2),
+        "log_step": np.array(np.log(_FIRST_STEP)),
+        "n_moves": np.array(0),
         "metric_place": to_place(root**2 / 4),
         "metric_logit": logit,
         "draws": np.zeros((settings.n_draws, start.size)),
@@ -155,8 +155,8 @@ def _sample(
         state["place"],
         state["logit"],
         metric_point=(state["metric_place"], state["metric_logit"]),
-        log_step=state["log_step"],
-        n_moves=state["n_moves"],
+        log_step=float(state["log_step"]),
+        n_moves=int(state["n_moves"]),
         n_leapfrog=settings.n_leapfrog,
     )
     visits, acceptances, total, squares = [], [], 0.0, 0.0
@@ -171,8 +171,8 @@ def _sample(
         "place": sampler.place,
         "logit": sampler.logit,
         "free": visits[-1],
-        "log_step": sampler.log_step,
-        "n_moves": sampler.n_moves,
+        "log_step": np.array(sampler.log_step),
+        "n_moves": np.array(sampler.n_moves),
         "metric_place": sampler.metric_point[0],
         "metric_logit": sampler.metric_point[1],
         "value": np.array(sampler.value),
@@ -185,7 +185,7 @@ def _sample(
         for which, new in (("activity", total), ("squares", squares)):
             changes[which] = (state[which] * block + new) / (block + 1)
     row = {"log_joint": sampler.value, "acceptance": float(np.mean(acceptances))}
-    return changes, row | {"step_size": float(np.exp(sampler.log_step[-1]))}
+    return changes, row | {"step_size": float(np.exp(sampler.log_step))}
 
 
 def is_turn(number: int, n_warmup: int) -> bool:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from latentspike.models.neulvm.model import NeuLVM
 
 _FIRST_LOG_STEP = -3.0
+_N_LEAPFROG = 12  # of a trajectory; the activity alone needs no long ones
 _WARMUP = 60  # samples at most: the parameters are known, only the step size is to be found
 Moments = tuple[np.ndarray, np.ndarray]
 
@@ -95,8 +96,8 @@ def _sampled(
         problem.at(free),
         to_place(root**2 / 4),
         np.zeros(0),
-        log_step=np.full(2, _FIRST_LOG_STEP),
-        n_leapfrog=settings.n_leapfrog,
+        log_step=_FIRST_LOG_STEP,
+        n_leapfrog=_N_LEAPFROG,
     )
     n_warmup = min(settings.n_warmup, _WARMUP)
     for number in range(n_warmup):

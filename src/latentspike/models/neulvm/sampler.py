@@ -36,6 +36,46 @@ def _density(
     return jax.value_and_grad(log_density, (0, 1))(place, logit)
 
 
+@partial(jax.jit, static_argnums=0)
+def _bent(
+    system: Mesoscopic,
+    problem: Problem,
+    here: tuple[jax.Array, jax.Array],
+    along: tuple[jax.Array, jax.Array],
+) -> tuple[jax.Array, jax.Array]:
+    """Derivative of the gradient of the log-density along a displacement."""
+    gradient = lambda place, logit: _density(system, problem, place, logit)[1]  # noqa: E731
+    return jax.jvp(gradient, here, along)[1]
+
+
+def _shaped(system: Mesoscopic, problem: Problem, place: np.ndarray, logit: np.ndarray) -> Metric:
+    """Metric whose parameters have the size of the whole curvature, not of its average alone.
+
+    Where the spikes say little of a parameter, the activity that it implies is moved far, and the
+    bends of that path outweigh what Gauss and Newton count: a step that is right for most
+    directions would have to be short for their sake.
+    """
+    metric = metric_at(system, problem, place, logit)
+    n, columns = place.size, []
+    for along in np.eye(n + logit.size)[n:]:
+        by_place, by_logit = _bent(
+            system, problem, (place, logit), split(metric.to_position(along), place.shape)
+        )
+        change = np.concatenate([np.asarray(by_place).ravel(), np.asarray(by_logit)])
+        columns.append(-metric.to_force(change)[n:])
+    if not (columns and np.isfinite(columns).all()):
+        return metric
+    size, axes = np.linalg.eigh((np.array(columns) + np.array(columns).T) / 2)
+    bends = (axes * np.maximum(np.abs(size), 1.0)) @ axes.T
+    return metric._replace(corner=np.linalg.cholesky(metric.corner @ bends @ metric.corner.T))
+
+
+def split(position: np.ndarray, shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
+    """Activity and parameters of a position."""
+    n = int(np.prod(shape))
+    return position[:n].reshape(shape), position[n:]
+
+
 _last: list[tuple[bytes, Metric]] = []  # a metric costs more than a trajectory
 
 
@@ -45,7 +85,7 @@ def _metric(system: Mesoscopic, problem: Problem, place: np.ndarray, logit: np.n
     for leaf in jax.tree.leaves((problem, place, logit)):
         digest.update(np.ascontiguousarray(leaf).tobytes())
     if not _last or _last[0][0] != digest.digest():
-        _last[:] = [(digest.digest(), metric_at(system, problem, place, logit))]
+        _last[:] = [(digest.digest(), _shaped(system, problem, place, logit))]
     return _last[0][1]
 
 
@@ -71,14 +111,9 @@ class Sampler:
     place : [trials, bins, K]; present activity
     logit : [free]; present parameters
     metric_point : (place, logit) whose curvature shapes the steps; by default the present ones
-    log_step : [2], of trajectories of the activity alone, and of activity and parameters
-    n_moves : [2], how often each was adapted
+    log_step : of a trajectory
+    n_moves : how often it was adapted
     n_leapfrog : steps per trajectory
-
-    Notes
-    -----
-    Along the parameters the posterior is bent, which keeps the steps short; the activity alone
-    allows longer ones. A sample is one trajectory of each kind.
     """
 
     def __init__(
@@ -89,14 +124,13 @@ class Sampler:
         logit: np.ndarray,
         *,
         metric_point: tuple[np.ndarray, np.ndarray] | None = None,
-        log_step: np.ndarray,
-        n_moves: np.ndarray | None = None,
+        log_step: float,
+        n_moves: int = 0,
         n_leapfrog: int,
     ) -> None:
         self.system, self.problem, self.n_leapfrog = system, problem, n_leapfrog
         self.place, self.logit = place, logit
-        self.log_step = np.array(log_step, float)
-        self.n_moves = np.zeros(2) if n_moves is None else np.array(n_moves, float)
+        self.log_step, self.n_moves = float(log_step), int(n_moves)
         self.metric_point = metric_point or (place, logit)
         self.metric = _metric(system, problem, *self.metric_point)
         self.value, self._here_force = self._force(self._position)
@@ -119,7 +153,7 @@ class Sampler:
         """Take the curvature of the present point."""
         self.metric_point = (self.place, self.logit)
         self.metric = _metric(self.system, self.problem, *self.metric_point)
-        self.n_moves = np.zeros(2)
+        self.n_moves = 0
         self.value, self._here_force = self._force(self._position)
 
     def use(self, problem: Problem) -> None:
@@ -127,46 +161,36 @@ class Sampler:
         self.problem = problem
         self.value, self._here_force = self._force(self._position)
 
-    def sample(self, rng: np.random.Generator, *, is_adapting: bool) -> np.ndarray:
-        """One trajectory of each kind; returns their acceptance probabilities, [2]."""
-        kinds = (False, True) if self.logit.size else (False,)
-        accepted = [self._move(rng, kind, is_adapting=is_adapting) for kind in kinds]
-        return np.array(accepted)
-
-    def _move(self, rng: np.random.Generator, has_parameters: bool, *, is_adapting: bool) -> float:
+    def sample(self, rng: np.random.Generator, *, is_adapting: bool) -> float:
+        """One trajectory; returns the probability with which its end was accepted."""
         here = self._position
-        moves = np.ones(here.size)
-        moves[self.place.size :] = has_parameters
-        kind = int(has_parameters)
-        momentum = rng.standard_normal(here.size) * moves
-        step = np.exp(self.log_step[kind]) * rng.uniform(0.8, 1.2)
+        momentum = rng.standard_normal(here.size)
+        step = np.exp(self.log_step) * rng.uniform(0.8, 1.2)
         before = self.value - momentum @ momentum / 2
         end, value, force = here, self.value, self._here_force
         with np.errstate(over="ignore", invalid="ignore"):  # one that runs away is refused below
             for _ in range(self.n_leapfrog):
-                momentum = momentum + step / 2 * force * moves
+                momentum = momentum + step / 2 * force
                 end = end + step * self.metric.to_position(momentum)
                 value, force = self._force(end)
                 if not np.isfinite(value):
                     break
-                momentum = momentum + step / 2 * force * moves
+                momentum = momentum + step / 2 * force
             gain = value - momentum @ momentum / 2 - before
         gain = gain if np.isfinite(gain) else -np.inf
         if np.log(rng.uniform()) < gain:
-            n = self.place.size
-            self.place, self.logit = end[:n].reshape(self.place.shape), end[n:]
+            self.place, self.logit = split(end, self.place.shape)
             self.value, self._here_force = value, force
         acceptance = float(np.exp(min(gain, 0.0)))
         if is_adapting:
-            change = (acceptance - TARGET_ACCEPTANCE) / (self.n_moves[kind] + 3.0) ** 0.6
-            self.log_step[kind] += change
-            self.n_moves[kind] += 1
+            gain = 2 / (self.n_moves + 3) ** 0.7
+            self.log_step += gain * (acceptance - TARGET_ACCEPTANCE)
+            self.n_moves += 1
         return acceptance
 
     def _force(self, position: np.ndarray) -> tuple[float, np.ndarray]:
         """Log-density, and its gradient in coordinates of equal curvature."""
-        n = self.place.size
-        place, logit = position[:n].reshape(self.place.shape), position[n:]
+        place, logit = split(position, self.place.shape)
         value, (by_place, by_logit) = _density(self.system, self.problem, place, logit)
         gradient = np.concatenate([np.asarray(by_place).ravel(), np.asarray(by_logit)])
         if not (np.isfinite(value) and np.isfinite(gradient).all()):

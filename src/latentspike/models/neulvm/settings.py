@@ -19,7 +19,7 @@ class Estimation:
     smoothing : s; width of the first guess of the activity, chosen on the data if 0
     n_warmup : samples that find the bulk of the posterior and tune the sampler
     n_draws : samples that are kept
-    n_leapfrog : gradients per trajectory; a sample is two, of the activity and of everything
+    n_leapfrog : gradients per sample (the steps of one trajectory)
     n_iterations : of method "hard", at most
     e_step : of method "hard": "lbfgs", or "adam" as published
     tolerance : relative gain below which method "hard" stops
@@ -32,9 +32,9 @@ class Estimation:
     method: Literal["sampling", "hard"] = "sampling"
     n_starts: int = 4
     smoothing: float = 0.0
-    n_warmup: int = 100
-    n_draws: int = 200
-    n_leapfrog: int = 10
+    n_warmup: int = 60
+    n_draws: int = 100
+    n_leapfrog: int = 50
     n_iterations: int = 30
     e_step: Literal["lbfgs", "adam"] = "lbfgs"
     tolerance: float = 1e-5

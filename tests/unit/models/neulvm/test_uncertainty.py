@@ -233,7 +233,7 @@ def tiny_problem(n_bins=60, n_neurons=2):
 def chain_of(system, problem, place, logit, *, n_warmup, n_draws):
     """Logits [draws, free] and counts [draws, bins] that our sampler visits."""
     rng = np.random.default_rng(1)
-    log_step = np.log([0.01, 0.01])
+    log_step = np.log(0.01)
     sampler = Sampler(system, problem, place, logit, log_step=log_step, n_leapfrog=12)
     logits, counts = [], []
     with np.errstate(over="ignore"):  # a trajectory that runs away overflows before it is refused
