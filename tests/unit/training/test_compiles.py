@@ -11,7 +11,7 @@ from latentspike.training import RunOptions, TrainingSettings, epoch, fit
 def test_one_program_for_all_epochs_values_and_seeds():
     counts = np.random.default_rng(0).poisson(0.3, (24, 12, 6))
     sizes = {"generator_size": 8, "n_factors": 3, "ic_encoder_size": 6, "ic_size": 4}
-    # no other test has this model; without a controller it compiles in half the time
+    # no other test has this model; without a controller it compiles sooner
     model = LFADS(Architecture(**sizes, n_inferred_inputs=0, clip=4.875))
     settings = TrainingSettings(max_epochs=3, batch_size=8)
     for seed, values in enumerate(
