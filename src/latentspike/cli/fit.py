@@ -147,6 +147,7 @@ def _fit(
     split: Split | None,
 ) -> Report:
     from latentspike.cli import run_folder as files
+    from latentspike.cli import run_record as record
     from latentspike.training.fit import check_fittable, data_hash
 
     data = prepared.data
@@ -161,23 +162,23 @@ def _fit(
         files.check_resumable(folder, configuration, split, digest)
     files.save_split(folder, split, data.heldout)
     files.write_configuration(folder, configuration)
-    document = files.begin(folder, configuration, digest, devices)
+    document = record.begin(folder, configuration, digest, devices)
     started = time.monotonic()
     try:
         fitted = _train(options, folder, configuration, data, split, devices)
     except KeyboardInterrupt as error:
-        files.end(folder, document, "interrupted")
+        record.end(folder, document, "interrupted")
         has_checkpoint = (folder / files.CHECKPOINT).exists()
         done = "a checkpoint was written" if has_checkpoint else "there is no checkpoint yet"
         raise Interrupted(
             f"interrupted; {done}. Continue with: latentspike fit --resume --out {folder}"
         ) from error
     except Exception as error:
-        files.end(folder, document, "failed", error=str(error))
+        record.end(folder, document, "failed", error=str(error))
         raise
     # what was inferred with an earlier state of the model no longer belongs to it
     files.forget(folder, (files.POSTERIOR, files.SCORES), (files.FIGURES,))
-    files.end(folder, document, "finished")
+    record.end(folder, document, "finished")
     return _report(folder, fitted, time.monotonic() - started)
 
 
@@ -223,7 +224,7 @@ def _report(folder: Path, fitted: Fitted, seconds: float) -> Report:
         remarks = fitted.model.warnings(fitted.params)
         document |= {"n_steps": about["n_steps"], "parameters": parameters, "remarks": remarks}
         lines[0] += f", {about['stopped']}"
-        lines += _parameter_lines(parameters) + [f"warning: {remark}" for remark in remarks]
+        lines += parameter_lines(parameters) + [f"warning: {remark}" for remark in remarks]
     elif fitted.history:
         lines[0] += f", {about['n_epochs']} epochs ({about['stopped']})"
         lines.append(
@@ -234,11 +235,13 @@ def _report(folder: Path, fitted: Fitted, seconds: float) -> Report:
     return Report(document, "\n".join(lines))
 
 
-def _parameter_lines(parameters: dict[str, dict[str, float]]) -> list[str]:
+def parameter_lines(parameters: dict[str, dict[str, float]]) -> list[str]:
     """A table of what was estimated and, where there are draws, how well it is known."""
     rows = [["", "value"]]
     if any("low" in found for found in parameters.values()):
-        rows = [["", "value", "90 % interval", "of prior", "R-hat", "draws"]]
+        rows[0] += ["90 % interval", "of prior", "R-hat", "draws"]
+    if any("restart_sd" in found for found in parameters.values()):
+        rows[0].append("restarts")
     for name, found in parameters.items():
         row = [name, f"{found['value']:.4g}"]
         if "low" in found:
@@ -248,11 +251,15 @@ def _parameter_lines(parameters: dict[str, dict[str, float]]) -> list[str]:
                 f"{found['r_hat']:.2f}",
                 f"{found['n_effective']:.0f}",
             ]
+        if "restart_sd" in found:
+            row.append(f"± {found['restart_sd']:.2g}")
         rows.append(row)
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = [
         "  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]) for row in rows
     ]
-    if len(widths) > 2:
+    if "draws" in rows[0]:
         lines.append("(of prior: spread left of the prior box; draws: independent ones)")
+    if "restarts" in rows[0]:
+        lines.append("(restarts: standard deviation over the starts, of which the best went on)")
     return lines if parameters else []

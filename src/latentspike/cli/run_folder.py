@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-import datetime
-import hashlib
 import json
-import platform
-import shlex
 import shutil
-import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
-import latentspike
 from latentspike.cli.configuration import Configuration, read_configuration
-from latentspike.cli.outcome import FileProblem, UsageError, jsonable
+from latentspike.cli.outcome import FileProblem, UsageError
 from latentspike.cli.recording import Prepared, prepare
 from latentspike.cli.toml import to_toml
-from latentspike.files import load_arrays, save_arrays, write_json, write_text
+from latentspike.files import load_arrays, save_arrays, write_text
 from latentspike.io import read_results_hdf5
 from latentspike.models.fitted import Fitted
 from latentspike.spikes import Posterior, Split
@@ -254,51 +248,3 @@ def read_json(path: Path) -> dict[str, Any]:
     if not isinstance(document, dict):
         raise FileProblem(f"{path} is damaged: it is not a JSON object")
     return document
-
-
-def begin(
-    folder: Path, configuration: Configuration, digest: str, n_devices: int
-) -> dict[str, Any]:
-    """Write ``run.json`` with what is known when a fit starts, and return it."""
-    import jax
-
-    path = Path(str(configuration.data.path))
-    before = read_json(folder / RUN) if (folder / RUN).exists() else {}
-    document = {
-        "format": 1,
-        "status": "running",
-        "started": before.get("started", now()),
-        "resumed": [*before.get("resumed", []), now()] if before else [],
-        "ended": None,
-        "command": shlex.join(["latentspike", *sys.argv[1:]]),
-        "seed": configuration.seed,
-        "data": {"path": str(path), "sha256": _file_digest(path), "hash": digest},
-        "versions": {
-            "latentspike": latentspike.__version__,
-            "python": platform.python_version(),
-            "jax": jax.__version__,
-            "numpy": np.__version__,
-        },
-        "platform": {
-            "system": platform.platform(),
-            "backend": jax.default_backend(),
-            "devices": n_devices,
-        },
-    }
-    write_json(folder / RUN, document)
-    return document
-
-
-def end(folder: Path, document: dict[str, Any], status: str, **more: Any) -> None:
-    """Complete ``run.json``: "finished", "interrupted" or "failed"."""
-    write_json(folder / RUN, jsonable({**document, "status": status, "ended": now(), **more}))
-
-
-def now() -> str:
-    """Time of day with zone, ISO 8601."""
-    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-
-
-def _file_digest(path: Path) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

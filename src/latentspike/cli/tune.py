@@ -170,6 +170,7 @@ def _executor(options: Tune) -> MakeExecutor:
 
 def _tune(options: Tune, folder: Path, plan: Plan) -> Report:
     from latentspike.cli import run_folder as files
+    from latentspike.cli import run_record as record
 
     make_executor = _executor(options)
     document = _begin(options, folder, plan)
@@ -177,14 +178,14 @@ def _tune(options: Tune, folder: Path, plan: Plan) -> Report:
     try:
         plan, result = _search(options, folder, plan, make_executor)
     except KeyboardInterrupt as error:
-        files.end(folder, document, "interrupted")
+        record.end(folder, document, "interrupted")
         raise Interrupted(_how_to_continue(options, folder)) from error
     except Exception as error:
-        files.end(folder, document, "failed", error=str(error))
+        record.end(folder, document, "failed", error=str(error))
         raise
     # what was inferred with an earlier best model no longer belongs to it
     files.forget(folder, (files.POSTERIOR, files.SCORES), (files.FIGURES,))
-    files.end(folder, document, "finished")
+    record.end(folder, document, "finished")
     return _report(folder, plan, result, time.monotonic() - started)
 
 
@@ -193,6 +194,7 @@ def _begin(options: Tune, folder: Path, plan: Plan) -> dict[str, Any]:
     import jax
 
     from latentspike.cli import run_folder as files
+    from latentspike.cli import run_record as record
     from latentspike.cli import search_folder
     from latentspike.training.fit import data_hash
 
@@ -202,7 +204,7 @@ def _begin(options: Tune, folder: Path, plan: Plan) -> dict[str, Any]:
         search_folder.check_resumable(folder, plan)
     data, configuration = plan.prepared.data, plan.configuration
     n_devices = len(jax.local_devices())
-    document = files.begin(folder, configuration.base, data_hash(data), n_devices)
+    document = record.begin(folder, configuration.base, data_hash(data), n_devices)
     if not is_begun:
         files.save_split(folder, plan.split, data.heldout)
         search_folder.write_best(folder, configuration, {})

@@ -12,6 +12,7 @@ from latentspike.simulate.linear_factors import (
     noisy_linear_samples,
 )
 from latentspike.simulate.lorenz import Lorenz, lorenz
+from latentspike.simulate.perturb import PulseTrials, pulse_experiment
 
 __all__ = [
     "Asynchronous",
@@ -21,6 +22,7 @@ __all__ = [
     "LinearFactors",
     "Lorenz",
     "Pulse",
+    "PulseTrials",
     "chaotic_rnn",
     "cluster_network",
     "lif_network",
@@ -28,5 +30,6 @@ __all__ = [
     "lorenz",
     "neurons_by_population",
     "noisy_linear_samples",
+    "pulse_experiment",
     "winner_take_all",
 ]

@@ -27,8 +27,8 @@ from latentspike.models import Fitted
 from latentspike.models.neulvm import NeuLVM
 from latentspike.plot import save
 from latentspike.plot.switching import switch_probabilities
-from latentspike.simulate import Pulse, winner_take_all
-from latentspike.simulate.perturb import Kind, Target, pulse_experiment
+from latentspike.simulate import Pulse, pulse_experiment, winner_take_all
+from latentspike.simulate.perturb import Kind, Target
 from latentspike.studies.common import arguments, keep
 
 PULSE = 0.004  # s

@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 
 from latentspike.evaluate import pulse_outcomes
-from latentspike.simulate import Pulse, winner_take_all
-from latentspike.simulate.perturb import pulse_experiment
+from latentspike.simulate import Pulse, pulse_experiment, winner_take_all
 
 STRONG = Pulse(0.6, 0.02, 30.0)
 

@@ -212,11 +212,15 @@ class NeuLVM:
 
         Returns
         -------
-        By name ``value``, and where there are draws ``sd``, ``low`` and ``high`` (90 % interval),
-        ``share`` (of the prior's spread that is left), ``r_hat`` and ``n_effective``.
+        By name ``value``; after several starts ``restart_sd``, the spread of what each of them
+        found before the best went on; and where there are draws ``sd``, ``low`` and ``high`` (90 %
+        interval), ``share`` (of the prior's spread that is left), ``r_hat`` and ``n_effective``.
         """
         names = self.network.free_names
         table = {n: {"value": float(v)} for n, v in zip(names, params["free"], strict=True)}
+        starts = np.asarray(params.get("starts", ()), float)
+        for i, name in enumerate(names if len(starts) > 1 else ()):
+            table[name]["restart_sd"] = float(starts[:, i].std(ddof=1))
         if not np.size(params.get("draws", ())):
             return table
         found = self.identifiability(params)

@@ -62,7 +62,7 @@ def populations_of(network: Network, members: Members, data: SpikeData) -> np.nd
                 raise ValueError(f"neuron {neuron!r} belongs to two populations")
             found[place[neuron]] = network.names.index(name)
     if (found < 0).any():
-        neuron = data.neuron_ids[np.argmax(found < 0)]
+        neuron = data.neuron_ids.tolist()[np.argmax(found < 0)]
         raise ValueError(
             f"neuron {neuron!r} belongs to no population; list it in `neurons`, or leave it out "
             "of the recording"
@@ -119,7 +119,7 @@ def check_counts(data: SpikeData) -> None:
         trial, time, neuron = (int(i) for i in np.argwhere(several)[0])
         raise ValueError(
             f"{int(several.sum())} bins hold more than one spike of a neuron, the first is trial "
-            f"{data.trial_ids[trial]}, bin {time}, neuron {data.neuron_ids[neuron]!r} "
+            f"{data.trial_ids[trial]}, bin {time}, neuron {data.neuron_ids.tolist()[neuron]!r} "
             f"({data.counts[trial, time, neuron]} spikes); neuLVM needs shorter bins than "
             f"{1e3 * data.bin_width:g} ms"
         )

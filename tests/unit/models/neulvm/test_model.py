@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from latentspike import SpikeData
+from latentspike.cli.fit import parameter_lines
 from latentspike.cli.toml import to_toml
 from latentspike.dynamics import Free, Network, Population
 from latentspike.dynamics.stepping import Stepping
@@ -144,6 +145,15 @@ def test_a_fit_ends_with_parameters_and_their_spread(whole):
     network = MODEL.fitted_network(fitted.params)
     assert network.free_names == () and network.connections["E"]["E"] == found["value"]
     assert "low" not in MODEL.parameters(unfitted())["E → E"]
+
+
+def test_the_spread_over_starts_is_told():
+    params = unfitted() | {"starts": np.array([[1.0], [2.0], [4.0]])}
+    found = MODEL.parameters(params)["E → E"]
+    assert found["restart_sd"] == pytest.approx(np.std([1, 2, 4], ddof=1))
+    table = "\n".join(parameter_lines({"E → E": found}))
+    assert "restarts" in table and "± 1.5" in table
+    assert "restart_sd" not in MODEL.parameters(params | {"starts": np.ones((1, 1))})["E → E"]
 
 
 def test_an_interrupted_fit_resumes_bit_for_bit(whole, tmp_path):
