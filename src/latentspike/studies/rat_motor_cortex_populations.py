@@ -9,9 +9,10 @@ are averaged over pairs of bins. It is fitted to `--trials` training trials, onc
 populations, with and without a clock (cosines of the time in the trial) as measured input: without
 it, nothing tells the network when the trial began.
 
-Clusters of neurons with alike courses over all training trials are the populations; held-out
-neurons' training spikes say where they belong, and nothing else of them is read. Their size is not
-known: `--size` each. Three ways lead from the activity of populations to a held-out neuron:
+Clusters of neurons with alike courses over all training trials (`--normalize none`: with alike
+rates) are the populations; held-out neurons' training spikes say where they belong, and the fit
+reads nothing else of them. How large populations are is not known: `--size` neurons each. Three
+ways lead from the activity of populations to a held-out neuron:
 
 "own": the rate of its population, scaled to its own mean over the fitted trials; "weights":
 Poisson ridge regression on the log activity of all populations, in the fitted trials; "+ PSTH":
@@ -22,6 +23,7 @@ training trials choose its width, and the number of populations; test trials are
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -194,7 +196,7 @@ def show(document: dict[str, Any]) -> None:
     for name, bits in document["baselines"].items():
         print(f"  {name:38s}{text(bits)}")
     for way, name in document["chosen"].items():
-        print(f"  best on training trials that were not fitted, {way}: {name}")
+        print(f"  chosen by training trials that were not fitted, {way}: {name}")
 
 
 def draw(document: dict[str, Any], numbers: list[int], path: Path) -> None:
@@ -229,6 +231,7 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
     """Run the study; returns and writes its figures."""
     parser = arguments(__doc__ or "", "rat_motor_cortex_populations", seeds=1)
     parser.add_argument("--populations", type=int, nargs="+", default=[1, 2, 3])
+    parser.add_argument("--normalize", choices=("rate", "none"), default="rate", help="clusters")
     parser.add_argument("--size", type=int, default=200, help="neurons of each population")
     parser.add_argument("--trials", type=int, default=30, help="to fit")
     parser.add_argument("--choice", type=int, default=40, help="training trials to choose by")
@@ -245,7 +248,8 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
     options = parser.parse_args(argv)
     data, split = rat_motor_cortex(recordings_folder(), draw=options.draw)
     scores = Scores(data, split, fits.parts_of(split, options.trials, options.choice, options.test))
-    groups = {n: fits.clusters(scores.train, n, seed=0) for n in options.populations}
+    cluster = partial(fits.clusters, scores.train, normalize=options.normalize, seed=0)
+    groups = {n: cluster(n) for n in options.populations}
     for found in groups.values():
         print("   ", *found.values(), flush=True)
     rows = {f"smoothing, K = {n}": scores.smoothing(found) for n, found in groups.items()}
@@ -260,7 +264,8 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
         found, has_clock = job.settings["groups"], job.settings["has_clock"]
         name = f"neuLVM{', clock' * has_clock}, K = {len(found)}"
         rows[name] = scores.row(activity, found)
-    chosen = {way: max(rows, key=lambda n: rows[n][way]["choice"]["value"]) for way in WAYS}
+    fitted = [name for name in rows if name.startswith("neuLVM")]
+    chosen = {way: max(fitted, key=lambda n: rows[n][way]["choice"]["value"]) for way in WAYS}
     document = {
         "n_test": scores.parts["test"].n_trials,
         "populations": rows,

@@ -12,6 +12,7 @@ import numpy as np
 from latentspike.dynamics import Free, Network, Population
 from latentspike.dynamics.stepping import Stepping
 from latentspike.evaluate import PopulationLabels, find_populations
+from latentspike.evaluate.van_rossum import Normalize
 from latentspike.models.neulvm import Estimation, NeuLVM
 from latentspike.spikes import SpikeData, Split
 from latentspike.studies.common import recordings_folder
@@ -62,12 +63,13 @@ def parts_of(split: Split, n_fitted: int, n_choice: int, n_test: int) -> dict[st
     return dict(zip(PARTS, parts, strict=True))
 
 
-def clusters(train: SpikeData, n: int, *, seed: int) -> Groups:
+def clusters(train: SpikeData, n: int, *, normalize: Normalize = "rate", seed: int) -> Groups:
     """Populations among all neurons, each with some that are held in.
 
-    Training trials are superposed in ten groups: neurons of one population then differ in rate
-    (which the distance ignores), not in course. A cluster with fewer than two held-in neurons joins
-    the nearest, and one more is asked for.
+    Training trials are superposed in ten groups, since single ones say little of the course of a
+    neuron with few spikes. With "rate", neurons of a population share a course, with "none" rather
+    their rate. A cluster with fewer than two held-in neurons joins the nearest, and one more is
+    asked for.
 
     Raises
     ------
@@ -80,7 +82,7 @@ def clusters(train: SpikeData, n: int, *, seed: int) -> Groups:
     superposed = SpikeData(together, train.bin_width, neuron_ids=train.neuron_ids)
     for asked in range(n, train.n_neurons // FEWEST):
         found = find_populations(
-            superposed, asked, time_constant=LONGEST, normalize="rate", seed=seed
+            superposed, asked, time_constant=LONGEST, normalize=normalize, seed=seed
         )
         labels = merged(found, ~train.heldout)
         if labels.max() + 1 == n:
