@@ -134,7 +134,7 @@ def outcome(system: Mesoscopic, values: Values, state: State, potential: jax.Arr
     doubtful = -jnp.expm1(state.log_survival) * mass
     mass = jnp.concatenate([mass, state.old[None]])
     doubtful = jnp.concatenate([doubtful, state.doubtful_old[None]])
-    each = Sums(*[jnp.zeros_like(mass)] * 7).plus(mass, doubtful, expected)
+    each = Sums(*[jnp.zeros_like(mass)] * 7).plus(mass, doubtful, expected, -jnp.expm1(-expected))
     sums = Sums(*[jnp.sum(x, 0)[:, None] for x in each])
     mean, slope, variance = (x[:, 0] for x in moments(system, sums))
     return Outcome(mean, slope, variance, sums.mass[:, 0], expected)

@@ -43,10 +43,11 @@ class Sums(NamedTuple):
     doubtful_slope: jax.Array  # Σ w dp/dh
     spread: jax.Array  # Σ m p (1 − p)
 
-    def plus(self, mass: jax.Array, doubtful: jax.Array, expected: jax.Array) -> Sums:
-        """With one more class."""
-        silent = jnp.exp(-expected)
-        fire = -jnp.expm1(-expected)
+    def plus(
+        self, mass: jax.Array, doubtful: jax.Array, expected: jax.Array, fire: jax.Array
+    ) -> Sums:
+        """With one more class, which expects so many spikes and fires with this probability."""
+        silent = 1.0 - fire
         slope = expected * silent
         return Sums(
             self.fire + mass * fire,
@@ -57,6 +58,9 @@ class Sums(NamedTuple):
             self.doubtful_slope + doubtful * slope,
             self.spread + mass * fire * silent,
         )
+
+
+_Carry = tuple[jax.Array, jax.Array, Sums]
 
 
 def predict(
@@ -177,27 +181,27 @@ def _over_ages(
     def window(padded: jax.Array, age: jax.Array) -> jax.Array:
         return jax.lax.dynamic_slice_in_dim(padded, n_ages - age, n_bins, axis=-1)
 
-    def one_age(
-        carry: tuple[jax.Array, Sums], age: jax.Array
-    ) -> tuple[tuple[jax.Array, Sums], None]:
-        log_survival, sums = carry
+    def one_age(carry: _Carry, age: jax.Array) -> tuple[_Carry, None]:
+        survival, doubt, sums = carry
         pull = reset.pull(jnp.maximum(age - refractory, 0))[..., None] * window(at_release, age)
         expected = expected_spikes(log_expected(system, values, potential, pull, per_bin))
         expected = jnp.where((age >= refractory)[:, None], expected, 0.0)
-        mass = jnp.exp(log_survival) * window(fired, age)
-        sums = sums.plus(mass, -jnp.expm1(log_survival) * mass, expected)
-        return (_older(log_survival - expected), sums), None
+        fire = -jnp.expm1(-expected)
+        mass = survival * window(fired, age)
+        sums = sums.plus(mass, doubt * mass, expected, fire)
+        # its complement grows by what fires: 1 − S would lose its digits
+        older = _older(survival * (1.0 - fire)), _older(doubt + survival * fire)
+        return (*older, sums), None
 
     zeros = jnp.zeros(potential.shape)
-    carry = (zeros, Sums(*[zeros] * 7))
+    carry = (jnp.ones_like(zeros), zeros, Sums(*[zeros] * 7))
     step = jax.checkpoint(one_age)  # pyright: ignore[reportPrivateImportUsage]
-    (log_survival, sums), _ = jax.lax.scan(step, carry, jnp.arange(n_ages))
+    (survival, doubt, sums), _ = jax.lax.scan(step, carry, jnp.arange(n_ages))
     sums = Sums(*[x[..., 1:] for x in sums])
     if not system.stepping.has_old:
         return sums
-    survival = log_survival[..., 1:]
-    joining = jnp.exp(survival) * window(fired, jnp.array(n_ages))[..., 1:]
-    return _with_old(system, values, driven.potential, sums, (joining, -jnp.expm1(survival)))
+    joining = survival[..., 1:] * window(fired, jnp.array(n_ages))[..., 1:]
+    return _with_old(system, values, driven.potential, sums, (joining, doubt[..., 1:]))
 
 
 def _with_old(
@@ -214,20 +218,21 @@ def _with_old(
     # at the start, whoever is in no class is old
     first = jnp.maximum(1.0 - sums.mass[..., :1], 0.0)
     mass_in = jnp.concatenate([first, mass_in[..., 1:]], -1)
-    left = _one_later(jnp.exp(-expected))
+    fire = -jnp.expm1(-expected)
+    left = _one_later(1.0 - fire)
     mass = varying_first_order(mass_in, left)
     doubtful_in = doubt * mass_in + left * (1.0 - left) * _one_later(mass)
     doubtful = varying_first_order(doubtful_in, left**2)
-    return sums.plus(mass, doubtful, expected)
+    return sums.plus(mass, doubtful, expected, fire)
 
 
 def _one_later(series: jax.Array) -> jax.Array:
     return jnp.concatenate([jnp.zeros_like(series[..., :1]), series[..., :-1]], -1)
 
 
-def _older(log_survival: jax.Array) -> jax.Array:
+def _older(of_age: jax.Array) -> jax.Array:
     """One bin later, one age older; the stationary bin in front stays where it is."""
-    return jnp.concatenate([log_survival[..., :1], log_survival[..., :-1]], -1)
+    return jnp.concatenate([of_age[..., :1], of_age[..., :-1]], -1)
 
 
 def _behind(series: jax.Array, before: jax.Array, n_ages: int) -> jax.Array:
