@@ -19,6 +19,7 @@ from latentspike.models.neulvm.metric import Metric, metric_at, to_counts, to_fr
 from latentspike.models.neulvm.problem import Problem
 
 TARGET_ACCEPTANCE = 0.8
+_NEAR = 1e-4  # of a standard deviation, over which gradients are compared
 
 
 @partial(jax.jit, static_argnums=0)
@@ -36,18 +37,6 @@ def _density(
     return jax.value_and_grad(log_density, (0, 1))(place, logit)
 
 
-@partial(jax.jit, static_argnums=0)
-def _bent(
-    system: Mesoscopic,
-    problem: Problem,
-    here: tuple[jax.Array, jax.Array],
-    along: tuple[jax.Array, jax.Array],
-) -> tuple[jax.Array, jax.Array]:
-    """Derivative of the gradient of the log-density along a displacement."""
-    gradient = lambda place, logit: _density(system, problem, place, logit)[1]  # noqa: E731
-    return jax.jvp(gradient, here, along)[1]
-
-
 def _shaped(system: Mesoscopic, problem: Problem, place: np.ndarray, logit: np.ndarray) -> Metric:
     """Metric whose parameters have the size of the whole curvature, not of its average alone.
 
@@ -56,18 +45,23 @@ def _shaped(system: Mesoscopic, problem: Problem, place: np.ndarray, logit: np.n
     directions would have to be short for their sake.
     """
     metric = metric_at(system, problem, place, logit)
-    n, columns = place.size, []
-    for along in np.eye(n + logit.size)[n:]:
-        by_place, by_logit = _bent(
-            system, problem, (place, logit), split(metric.to_position(along), place.shape)
-        )
-        change = np.concatenate([np.asarray(by_place).ravel(), np.asarray(by_logit)])
-        columns.append(-metric.to_force(change)[n:])
+    here, columns = np.concatenate([place.ravel(), logit]), []
+    for along in _NEAR * np.eye(here.size)[place.size :]:
+        move = metric.to_position(along)  # differences: the derivative takes minutes to compile
+        ahead, behind = (_gradient(system, problem, here + d, place.shape) for d in (move, -move))
+        columns.append(metric.to_force(behind - ahead)[place.size :] / (2 * _NEAR))
     if not (columns and np.isfinite(columns).all()):
         return metric
     size, axes = np.linalg.eigh((np.array(columns) + np.array(columns).T) / 2)
     bends = (axes * np.maximum(np.abs(size), 1.0)) @ axes.T
     return metric._replace(corner=np.linalg.cholesky(metric.corner @ bends @ metric.corner.T))
+
+
+def _gradient(
+    system: Mesoscopic, problem: Problem, position: np.ndarray, shape: tuple[int, ...]
+) -> np.ndarray:
+    _, parts = _density(system, problem, *split(position, shape))
+    return np.concatenate([np.ravel(part) for part in parts])
 
 
 def split(position: np.ndarray, shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
@@ -191,8 +185,8 @@ class Sampler:
     def _force(self, position: np.ndarray) -> tuple[float, np.ndarray]:
         """Log-density, and its gradient in coordinates of equal curvature."""
         place, logit = split(position, self.place.shape)
-        value, (by_place, by_logit) = _density(self.system, self.problem, place, logit)
-        gradient = np.concatenate([np.asarray(by_place).ravel(), np.asarray(by_logit)])
+        value, parts = _density(self.system, self.problem, place, logit)
+        gradient = np.concatenate([np.ravel(part) for part in parts])
         if not (np.isfinite(value) and np.isfinite(gradient).all()):
             return -np.inf, np.zeros_like(gradient)
         return float(value), self.metric.to_force(gradient)
