@@ -51,7 +51,7 @@ from latentspike.training import RunOptions, fit
 
 WIDTHS = (0.02, 0.04, 0.06, 0.1, 0.2)  # s
 WAYS = ("own", "weights", "+ PSTH")
-FLOOR = 0.5  # Hz; added to activities before their logarithm is taken
+FLOOR = 0.5  # Hz, added to all activities: where no spike is near, smoothing says 0
 LFADS = "LFADS without coordinated dropout"
 Activity = dict[str, np.ndarray]  # of each part, [trials, bins, K] in Hz
 Row = dict[str, dict[str, dict[str, float]]]  # by way and part
@@ -87,14 +87,15 @@ class Scores:
         place = {neuron: k for k, ids in enumerate(groups.values()) for neuron in ids}
         own = [place[neuron] for neuron in fitted.neuron_ids[heldout].tolist()]
         mean = np.maximum(counts.sum((0, 1)), 0.5) / counts[..., 0].size / fitted.bin_width
-        logs = {name: np.log(activity[name] + FLOOR) for name in ("fitted", part)}
+        raised = {name: activity[name] + FLOOR for name in ("fitted", part)}
+        logs = {name: np.log(rates) for name, rates in raised.items()}
         rows = [x.reshape(-1, x.shape[-1]) for x in (logs["fitted"], counts)]
         psth = self.psth[:, heldout]
         exposure = np.broadcast_to(psth * fitted.bin_width, counts.shape).reshape(rows[1].shape)
         weights = fit_poisson(rows[0], rows[1])
         beside = fit_poisson(rows[0], rows[1], exposure=exposure)
         return {
-            "own": activity[part][..., own] * mean / activity["fitted"][..., own].mean((0, 1)),
+            "own": raised[part][..., own] * mean / raised["fitted"][..., own].mean((0, 1)),
             "weights": weights.predict(logs[part]) / fitted.bin_width,
             "+ PSTH": beside.predict(logs[part]) * psth,
         }

@@ -177,8 +177,7 @@ class Sampler:
             self.value, self._here_force = value, force
         acceptance = float(np.exp(min(gain, 0.0)))
         if is_adapting:
-            gain = 2 / (self.n_moves + 3) ** 0.7
-            self.log_step += gain * (acceptance - TARGET_ACCEPTANCE)
+            self.log_step += 5 * (acceptance - TARGET_ACCEPTANCE) / (self.n_moves + 4) ** 0.85
             self.n_moves += 1
         return acceptance
 
