@@ -14,11 +14,12 @@ rates) are the populations; held-out neurons' training spikes say where they bel
 reads nothing else of them. How large populations are is not known: `--size` neurons each. Three
 ways lead from the activity of populations to a held-out neuron:
 
-"own": the rate of its population, scaled to its own mean over the fitted trials; "weights":
-Poisson ridge regression on the log activity of all populations, in the fitted trials; "+ PSTH":
-the same on top of its PSTH over all training trials. "smoothing" puts the smoothed spikes of each
-population (same neurons, same trials) in the place of the model's activity. `--choice` other
-training trials choose its width, and the number of populations; test trials are seen by no choice.
+"own": the rate of its population, scaled; "weights": Poisson ridge regression on the log activity
+of all populations, in the fitted trials; "+ PSTH": the same on top of its PSTH over all training
+trials. All are scaled to the neuron's mean rate over all training trials. "smoothing" puts the
+smoothed spikes of each population (same neurons, same trials) in the place of the model's activity.
+`--choice` other training trials choose its width, and the number of populations; test trials are
+seen by no choice.
 """
 
 from __future__ import annotations
@@ -69,6 +70,7 @@ class Scores:
     def __init__(self, data: SpikeData, split: Split, parts: dict[str, np.ndarray]) -> None:
         self.train = data.select_trials(split.train)
         self.parts = {name: data.select_trials(trials) for name, trials in parts.items()}
+        self.mean = self.train.counts.mean((0, 1))
         self.psth = psth_rates(self.train, self.train.select_trials(slice(0, 1))).rates[0]
 
     def row(self, activity: Activity, groups: fits.Groups) -> Row:
@@ -86,19 +88,21 @@ class Scores:
         counts = fitted.counts[..., heldout]
         place = {neuron: k for k, ids in enumerate(groups.values()) for neuron in ids}
         own = [place[neuron] for neuron in fitted.neuron_ids[heldout].tolist()]
-        mean = np.maximum(counts.sum((0, 1)), 0.5) / counts[..., 0].size / fitted.bin_width
+        mean = counts.mean((0, 1)) + 0.5 / counts[..., 0].size
+        correction = self.mean[heldout] / mean  # rates drift, and few trials show them badly
         raised = {name: activity[name] + FLOOR for name in ("fitted", part)}
         logs = {name: np.log(rates) for name, rates in raised.items()}
         rows = [x.reshape(-1, x.shape[-1]) for x in (logs["fitted"], counts)]
-        psth = self.psth[:, heldout]
-        exposure = np.broadcast_to(psth * fitted.bin_width, counts.shape).reshape(rows[1].shape)
+        psth = self.psth[:, heldout] * fitted.bin_width
+        exposure = np.broadcast_to(psth, counts.shape).reshape(rows[1].shape)
         weights = fit_poisson(rows[0], rows[1])
         beside = fit_poisson(rows[0], rows[1], exposure=exposure)
-        return {
-            "own": raised[part][..., own] * mean / raised["fitted"][..., own].mean((0, 1)),
-            "weights": weights.predict(logs[part]) / fitted.bin_width,
+        expected = {
+            "own": raised[part][..., own] / raised["fitted"][..., own].mean((0, 1)) * mean,
+            "weights": weights.predict(logs[part]),
             "+ PSTH": beside.predict(logs[part]) * psth,
         }
+        return {way: each * correction / fitted.bin_width for way, each in expected.items()}
 
     def _score(self, part: str, rates: np.ndarray) -> BitsPerSpike:
         data = self.parts[part]
