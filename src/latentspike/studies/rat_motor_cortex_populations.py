@@ -265,7 +265,10 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
         if job.folder.name == "lfads":
             baselines[LFADS] = result
             continue
-        activity = {part: np.load(fits.activity_file(job.folder, part)) for part in fits.PARTS}
+        activity = {
+            part: np.load(fits.activity_file(job.folder, part), allow_pickle=False)
+            for part in fits.PARTS
+        }
         found, has_clock = job.settings["groups"], job.settings["has_clock"]
         name = f"neuLVM{', clock' * has_clock}, K = {len(found)}"
         rows[name] = scores.row(activity, found)
