@@ -19,14 +19,12 @@ import numpy as np
 from scipy.stats import pearsonr
 
 from latentspike.evaluate import Spectrum, cluster_states, power_spectrum
-from latentspike.models.neulvm import Estimation
 from latentspike.plot import save
 from latentspike.plot.spectra import power_spectra
 from latentspike.studies.cluster_fits import BIN, run_network
 from latentspike.studies.common import arguments, keep, kept_before
-from latentspike.studies.jobs import Job, run_jobs
+from latentspike.studies.jobs import Job, fit_arguments, run_jobs
 
-DEFAULTS = Estimation()
 PARTS = ("spectra", "strengths", "neurons")
 SPECTRA_AT = tuple(np.arange(58.0, 65.01, 0.5).tolist())  # mV
 TRANSITION_AT = 60.32  # mV
@@ -220,12 +218,7 @@ def _draw_fits(part: str, rows: list[dict[str, Any]], key: str, options: Any) ->
 def main(argv: list[str] | None = None) -> dict[str, Any]:
     """Run the study; returns and writes its figures."""
     parser = arguments(__doc__ or "", "cluster_states", seeds=10)
-    parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS)
-    parser.add_argument("--jobs", type=int, default=2, help="fits at a time, one core each")
-    parser.add_argument("--method", choices=("sampling", "hard"), default="sampling")
-    parser.add_argument("--starts", type=int, default=DEFAULTS.n_starts, help="of a fit")
-    parser.add_argument("--warmup", type=int, default=DEFAULTS.n_warmup, help="samples")
-    parser.add_argument("--draws", type=int, default=DEFAULTS.n_draws, help="samples")
+    fit_arguments(parser, PARTS)
     parser.add_argument("--fully-observed-starts", type=int, default=50, help="paper: 200; 0: none")
     parser.add_argument("--strengths", type=float, nargs="+", default=list(PAPER_STRENGTHS))
     parser.add_argument("--neurons", type=int, nargs="+", default=list(PAPER_NEURONS))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import importlib
 import json
 import os
@@ -28,6 +29,19 @@ _ONE_CORE = {
     "MKL_NUM_THREADS": "1",
 }
 _XLA_FLAG = "--xla_cpu_multi_thread_eigen=false"
+
+
+def fit_arguments(parser: argparse.ArgumentParser, parts: Sequence[str]) -> None:
+    """Options of a study that fits neuLVM to many recordings."""
+    from latentspike.models.neulvm import Estimation  # JAX: not for the processes of other jobs
+
+    defaults = Estimation()
+    parser.add_argument("--only", nargs="+", choices=parts, default=parts)
+    parser.add_argument("--jobs", type=int, default=2, help="fits at a time, one core each")
+    parser.add_argument("--method", choices=("sampling", "hard"), default="sampling")
+    parser.add_argument("--starts", type=int, default=defaults.n_starts, help="of a fit")
+    parser.add_argument("--warmup", type=int, default=defaults.n_warmup, help="samples")
+    parser.add_argument("--draws", type=int, default=defaults.n_draws, help="samples")
 
 
 @dataclass(frozen=True)

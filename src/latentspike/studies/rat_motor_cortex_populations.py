@@ -163,7 +163,7 @@ def jobs_of(groups: dict[int, fits.Groups], options: Any) -> list[Job]:
             "n_draws": options.draws,
             "n_leapfrog": options.leapfrog,
         },
-        "inference": {"n_warmup": 15, "n_leapfrog": 8},
+        "inference": {"n_warmup": 15},
         "samples": options.samples,
     }
     module = fits.__name__

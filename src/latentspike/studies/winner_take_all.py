@@ -22,16 +22,15 @@ import numpy as np
 
 from latentspike.evaluate import find_switches
 from latentspike.models import Fitted
-from latentspike.models.neulvm import Estimation, NeuLVM
+from latentspike.models.neulvm import NeuLVM
 from latentspike.plot import save
 from latentspike.plot.switching import switches as draw_switches
 from latentspike.simulate import neurons_by_population, winner_take_all
 from latentspike.spikes import SpikeData
 from latentspike.studies import winner_take_all_fits as fits
 from latentspike.studies.common import arguments, keep, kept_before, spread
-from latentspike.studies.jobs import Job, run_jobs
+from latentspike.studies.jobs import Job, fit_arguments, run_jobs
 
-DEFAULTS = Estimation()
 PARTS = ("baselines", "before", "fits")
 PAPER = {"r": "0.81 ± 0.02", "smoothing": "–", "model": "7.8 ± 4.1", "network": "10.3 ± 2.7"}
 REFERENCE = 13.5, 3.7  # switches per 100 s of the network over 100-s blocks, from longer runs
@@ -205,12 +204,7 @@ def _recording(options: Any) -> tuple[SpikeData, dict[str, Any]]:
 def main(argv: list[str] | None = None) -> dict[str, Any]:
     """Run the study; returns and writes its figures."""
     parser = arguments(__doc__ or "", "winner_take_all", seeds=20)
-    parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS)
-    parser.add_argument("--jobs", type=int, default=2, help="fits at a time, one core each")
-    parser.add_argument("--method", choices=("sampling", "hard"), default="sampling")
-    parser.add_argument("--starts", type=int, default=DEFAULTS.n_starts, help="of a fit")
-    parser.add_argument("--warmup", type=int, default=DEFAULTS.n_warmup, help="samples")
-    parser.add_argument("--draws", type=int, default=DEFAULTS.n_draws, help="samples")
+    fit_arguments(parser, PARTS)
     parser.add_argument("--smoothing", type=float, default=0.0, help="s, of the first guess")
     parser.add_argument("--run", type=float, default=500.0, help="s of the network")
     parser.add_argument("--length", type=float, default=10.0, help="s of a trial")

@@ -46,7 +46,7 @@ def _shaped(system: Mesoscopic, problem: Problem, place: np.ndarray, logit: np.n
     """
     metric = metric_at(system, problem, place, logit)
     here, columns = np.concatenate([place.ravel(), logit]), []
-    for along in _NEAR * np.eye(here.size)[place.size :]:
+    for along in _NEAR * np.eye(logit.size, here.size, place.size):
         move = metric.to_position(along)  # differences: the derivative takes minutes to compile
         ahead, behind = (_gradient(system, problem, here + d, place.shape) for d in (move, -move))
         columns.append(metric.to_force(behind - ahead)[place.size :] / (2 * _NEAR))
