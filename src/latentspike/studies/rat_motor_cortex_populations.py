@@ -32,6 +32,7 @@ import jax
 import matplotlib.pyplot as plt
 import numpy as np
 
+from latentspike.compare.jobs import Job, run_jobs
 from latentspike.evaluate import (
     BitsPerSpike,
     co_smoothing_bits,
@@ -46,7 +47,6 @@ from latentspike.plot import save, style
 from latentspike.spikes import Posterior, SpikeData, Split
 from latentspike.studies import rat_populations_fits as fits
 from latentspike.studies.common import arguments, keep, recordings_folder
-from latentspike.studies.jobs import Job, run_jobs
 from latentspike.studies.recordings import rat_motor_cortex
 from latentspike.training import RunOptions, fit
 

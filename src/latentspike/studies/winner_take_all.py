@@ -20,6 +20,7 @@ import jax
 import matplotlib.pyplot as plt
 import numpy as np
 
+from latentspike.compare.jobs import Job, run_jobs
 from latentspike.evaluate import find_switches
 from latentspike.models import Fitted
 from latentspike.models.neulvm import NeuLVM
@@ -29,7 +30,7 @@ from latentspike.simulate import neurons_by_population, winner_take_all
 from latentspike.spikes import SpikeData
 from latentspike.studies import winner_take_all_fits as fits
 from latentspike.studies.common import arguments, keep, kept_before, spread
-from latentspike.studies.jobs import Job, fit_arguments, run_jobs
+from latentspike.studies.jobs import fit_arguments
 
 PARTS = ("baselines", "before", "fits")
 PAPER = {"r": "0.81 ± 0.02", "smoothing": "–", "model": "7.8 ± 4.1", "network": "10.3 ± 2.7"}
