@@ -102,6 +102,7 @@ MISSING = {
     "infer": ["{folder}/nothing"],
     "evaluate": ["{folder}/nothing"],
     "plot": ["{folder}/nothing"],
+    "compare": ["{folder}/nothing.h5", "--models=smoothing", "--out", "{folder}/new"],
     "demo": ["--out", "{folder}/a-file"],
 }
 
@@ -131,6 +132,10 @@ HAPPY = {
     "infer": (["{folder}/run", "--samples=2"], {"n_trials": 20, "n_samples": 2}),
     "evaluate": (["{folder}/run"], {"n_validation_trials": 4}),
     "plot": (["{folder}/run", "--dpi=40"], {}),
+    "compare": (
+        ["{folder}/recording.h5", "--models=smoothing", "--out={folder}/compared"],
+        {"best": {}, "kind": "comparison results"},
+    ),
 }
 
 

@@ -52,6 +52,22 @@ ROWS = [
     {"metric": "rates R²", "unit": "", "value": 0.8, "baseline": 0.4, "standard_error": 0.05},
     {"metric": "PSTH R²", "unit": "", "value": None, "note": "no conditions"},
 ]
+COMPARED = {
+    "metrics": [{"name": "rates R²", "unit": ""}],
+    "models": [
+        {
+            "model": "lfads",
+            "runs": [
+                {"scores": [{"metric": "rates R²", "value": 0.7}]},
+                {"scores": [{"metric": "rates R²", "value": 0.8}]},
+                {"failed": "out of memory"},
+            ],
+            "summary": {"rates R²": {"mean": 0.75, "standard_error": 0.02}},
+        },
+        {"model": "neulvm", "runs": [{"failed": "out of memory"}], "summary": {}},
+    ],
+    "best": {"rates R²": "lfads"},
+}
 PATHS = np.cumsum(RNG.normal(size=(6, 40, 2)), axis=1)
 LINEAGE = [
     {
@@ -104,6 +120,7 @@ CASES = [
     Case("training_curves", {"history": HISTORY, "show": "r2"}, labels=("epoch", "R²")),
     Case("autoencoder_weights", {"weights": RNG.normal(size=(6, 6))}, labels=("input", "output")),
     Case("scores", {"rows": ROWS, "label": "score"}, labels=("score", "")),
+    Case("comparison", {"results": COMPARED}, labels=("rates R²", "")),
     Case("decoding", {"behavior": PATHS, "prediction": PATHS + 0.1}, labels=("x (a.u.)", "y (a")),
     Case("search_scores", {"lineage": LINEAGE}, labels=("generation", "lower is better")),
     Case(

@@ -39,6 +39,7 @@ COMMANDS = {
     "infer": "infer rates, factors and inputs with a fitted model",
     "evaluate": "score the inference against Gaussian smoothing",
     "plot": "draw every figure that applies",
+    "compare": "many models on the same trials, in one table",
     "demo": "all of the above on a small simulated recording, in about a minute",
 }
 
