@@ -1,0 +1,42 @@
+"""Where a fit begins."""
+
+import numpy as np
+import pytest
+from scipy.linalg import subspace_angles
+
+from latentspike.models.linear_dynamics.spectral_start import spectral_start
+
+
+def test_it_finds_the_system_in_much_data(linear_recording):
+    data = linear_recording(400, 100, 20, loading=0.3, seed=3)
+    A, C, d = spectral_start(data.counts, data.observed, 2)
+    log_rates = np.log(data.truth["rates"] * data.bin_width)
+    truth = np.linalg.lstsq(
+        data.truth["factors"].reshape(-1, 2), log_rates.reshape(-1, 20) - np.log(0.5), rcond=None
+    )[0].T
+    assert np.degrees(subspace_angles(C, truth).max()) < 5
+    np.testing.assert_allclose(np.abs(np.linalg.eigvals(A)), 0.95, atol=0.02)
+    np.testing.assert_allclose(np.abs(np.angle(np.linalg.eigvals(A))), 0.2, atol=0.02)
+    np.testing.assert_allclose(C @ C.T, truth @ truth.T, atol=0.15)
+    np.testing.assert_allclose(d, np.log(0.5), atol=0.1)
+
+
+@pytest.mark.parametrize("n_bins", [2, 3, 4, 9])
+@pytest.mark.parametrize("n_latents", [1, 3])
+def test_short_trials_and_silent_neurons_give_a_valid_start(rng, n_bins, n_latents):
+    counts = rng.poisson(1.0, (5, n_bins, 3))
+    counts[:, :, 0] = 0
+    seen = rng.random(counts.shape) > 0.3
+    A, C, d = spectral_start(counts, seen, n_latents)
+    assert np.linalg.norm(A, 2) < 1
+    assert np.isfinite(C).all() and np.isfinite(d).all()
+    assert d[0] < d[1:].min()
+
+
+def test_hidden_counts_are_not_read(rng, linear_recording):
+    data = linear_recording(10)
+    seen = rng.random(data.counts.shape) > 0.3
+    spoiled = np.where(seen, data.counts, 99)
+    found, other = (spectral_start(c, seen, 2) for c in (data.counts, spoiled))
+    for a, b in zip(found, other, strict=True):
+        np.testing.assert_array_equal(a, b)
