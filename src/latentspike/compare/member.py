@@ -16,6 +16,7 @@ import numpy as np
 
 import latentspike
 from latentspike.compare import defaults, scores
+from latentspike.compare.memory import peak_bytes
 from latentspike.compare.protocol import read_protocol
 from latentspike.compare.settings import Rival, Tables
 from latentspike.models.fitted import Fitted
@@ -130,26 +131,6 @@ def resolved(rival: Rival) -> dict[str, Any]:
     if rival.n_trials is not None:
         found["trials"] = rival.n_trials
     return found
-
-
-def peak_bytes() -> int | None:
-    """Most memory that this process has held; None where the system does not tell (Windows).
-
-    Linux counts what the parent process held towards the child's ``ru_maxrss``; its own figure for
-    the program that runs now, ``VmHWM``, does not.
-    """
-    try:
-        for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
-            if line.startswith("VmHWM:"):
-                return 1024 * int(line.split()[1])
-    except OSError:
-        pass
-    try:
-        import resource
-    except ImportError:
-        return None
-    unit = 1 if sys.platform == "darwin" else 1024
-    return unit * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
 def _device_bytes() -> int | None:
