@@ -1,5 +1,7 @@
 """The mesoscopic model stays finite, whatever finite numbers it is given."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -81,33 +83,46 @@ def test_values_and_gradients_are_finite(system, values, activity, rate, spikes,
     assert np.isfinite(gradients[1]).all() and np.isfinite(gradients[2]).all()
 
 
-@jax.jit
-def survivals(values, activity, rate):
-    """Log-survival of every class after every bin."""
+@partial(jax.jit, static_argnames="is_conditioned")
+def masses(values, activity, rate, *, is_conditioned):
+    """Mass of every class and what is doubtful of it, before the first bin and after every bin."""
     system = SYSTEMS[0]
 
     def one_bin(state, now):
         opened = open_bin(system, values, state, jnp.zeros(K))
         potential = opened.driven + opened.same_bin @ now
         found = outcome(system, values, opened.state, potential)
-        state = close_bin(system, values, opened, potential, found, now)
-        return state, (state.log_survival, state.old, found.mass)
+        state = close_bin(
+            system, values, opened, potential, found, now, is_conditioned=is_conditioned
+        )
+        return state, (state.mass, state.doubtful)
 
     state = start(system, values, rate)
-    return state.log_survival, jax.lax.scan(one_bin, state, activity)[1]
+    later = jax.lax.scan(one_bin, state, activity)[1]
+    first = state.mass, state.doubtful
+    return [jnp.concatenate([a[None], b]) for a, b in zip(first, later, strict=True)]
 
 
 @given(numbers(), lists(shares, N_BINS * K), lists(st.floats(0, 200), K))
 @settings(max_examples=80, deadline=None, derandomize=True)
-def test_survival_falls_with_age_and_time(values, activity, rate):
+def test_classes_lose_neurons_as_they_age(values, activity, rate):
     with jax.enable_x64(True):
-        first, (later, old, mass) = survivals(values, activity.reshape(N_BINS, K), rate)
-    first, later = np.asarray(first), np.asarray(later)
-    assert np.all(first <= 0) and np.all(np.diff(first, axis=0) <= 0)  # stationary: with age
-    path = np.concatenate([first[None], later])
-    assert np.all(path[1:, 1:] <= path[:-1, :-1])  # of the same neurons: with time
-    assert np.all(path[:, 0] == 0)
-    assert np.all(np.asarray(old) >= 0) and np.isfinite(np.asarray(mass)).all()
+        found = masses(values, activity.reshape(N_BINS, K), rate, is_conditioned=False)
+    mass, doubtful = (np.asarray(x) for x in found)
+    assert np.all(mass >= 0) and np.isfinite(mass).all()
+    assert np.all(mass[1:, 1:-1] <= mass[:-1, :-2])  # of the same neurons, with time
+    np.testing.assert_array_equal(mass[1:, 0], activity.reshape(N_BINS, K))
+    assert np.all(doubtful >= 0) and np.all(doubtful <= mass * (1 + 1e-12))
+
+
+@given(numbers(), lists(shares, N_BINS * K), lists(st.floats(0, 200), K))
+@settings(max_examples=80, deadline=None, derandomize=True)
+def test_counted_neurons_are_neither_lost_nor_made(values, activity, rate):
+    with jax.enable_x64(True):
+        found = masses(values, activity.reshape(N_BINS, K), rate, is_conditioned=True)
+    mass, doubtful = (np.asarray(x) for x in found)
+    assert np.all(mass >= 0) and np.isfinite(doubtful).all() and np.all(doubtful >= 0)
+    np.testing.assert_allclose(mass[1:].sum(1), 1.0, atol=1e-9)
 
 
 @given(numbers(), st.integers(0, 2**31 - 1), lists(st.floats(0, 250), K))

@@ -16,6 +16,7 @@ from latentspike.dynamics.escape import expected_spikes
 from latentspike.dynamics.mesoscopic import Prediction, Sums, log_expected, moments
 from latentspike.dynamics.parts import Values
 from latentspike.dynamics.stepping import Mesoscopic
+from latentspike.dynamics.survivors import count_variance, survivors
 
 
 class State(NamedTuple):
@@ -27,10 +28,8 @@ class State(NamedTuple):
     recent: jax.Array  # [delay + 1, K], activity of the last bins, the newest first
     last_potential: jax.Array  # [K]
     pull: jax.Array  # [ages, K], mV, of the last spike on each age class
-    log_survival: jax.Array  # [ages, K]
-    fired: jax.Array  # [ages, K], activity of the bin in which each class fired
-    old: jax.Array  # [K], mass of the class of old neurons
-    doubtful_old: jax.Array  # [K]
+    mass: jax.Array  # [classes, K], share of the population in each; a last one of old neurons
+    doubtful: jax.Array  # [classes, K], variance of the same × N; those who fire are known
 
 
 class Bin(NamedTuple):
@@ -48,7 +47,7 @@ class Outcome(NamedTuple):
     slope: jax.Array  # [K]
     variance: jax.Array  # [K]
     mass: jax.Array  # [K]
-    expected: jax.Array  # [ages + 1, K], hazard × bin width of each class, the old ones last
+    expected: jax.Array  # [classes, K], hazard × bin width
 
 
 def start(system: Mesoscopic, values: Values, initial_rate: jax.Array) -> State:
@@ -69,8 +68,11 @@ def start(system: Mesoscopic, values: Values, initial_rate: jax.Array) -> State:
     expected = jnp.where(ages >= 0, expected_spikes(log_x), 0.0)
     log_survival = jnp.concatenate([jnp.zeros((1, k)), -jnp.cumsum(expected, 0)])
     fired = jnp.broadcast_to(before, (n_ages, k))
-    old = jnp.maximum(1.0 - jnp.sum(jnp.exp(log_survival[:-1]) * fired, 0), 0.0)
-    old = old * system.stepping.has_old
+    survival = jnp.exp(log_survival)
+    mass, doubt = survival[:-1] * fired, -jnp.expm1(log_survival)
+    if system.stepping.has_old:
+        old = jnp.maximum(1.0 - jnp.sum(mass, 0), 0.0)
+        mass = jnp.concatenate([mass, old[None]])
     return State(
         membrane=membrane,
         synapse=synapse,
@@ -78,10 +80,8 @@ def start(system: Mesoscopic, values: Values, initial_rate: jax.Array) -> State:
         recent=jnp.broadcast_to(before, (max(system.delay_bins) + 1, k)),
         last_potential=potential,
         pull=pull,
-        log_survival=log_survival[:-1],
-        fired=fired,
-        old=old,
-        doubtful_old=-jnp.expm1(log_survival[-1]) * old,
+        mass=mass,
+        doubtful=doubt[: len(mass)] * mass,
     )
 
 
@@ -128,12 +128,10 @@ def outcome(system: Mesoscopic, values: Values, state: State, potential: jax.Arr
     ages = np.arange(system.n_ages)[:, None]
     log_x = jax.vmap(lambda p: _log_expected(system, values, potential, p))(state.pull)
     expected = jnp.where(ages >= np.array(system.refractory_bins), expected_spikes(log_x), 0.0)
-    old = expected_spikes(_log_expected(system, values, potential, jnp.zeros_like(potential)))
-    expected = jnp.concatenate([expected, old[None]])
-    mass = jnp.exp(state.log_survival) * state.fired
-    doubtful = -jnp.expm1(state.log_survival) * mass
-    mass = jnp.concatenate([mass, state.old[None]])
-    doubtful = jnp.concatenate([doubtful, state.doubtful_old[None]])
+    if system.stepping.has_old:
+        old = _log_expected(system, values, potential, jnp.zeros_like(potential))
+        expected = jnp.concatenate([expected, expected_spikes(old)[None]])
+    mass, doubtful = state.mass, state.doubtful
     each = Sums(*[jnp.zeros_like(mass)] * 7).plus(mass, doubtful, expected, -jnp.expm1(-expected))
     sums = Sums(*[jnp.sum(x, 0)[:, None] for x in each])
     mean, slope, variance = (x[:, 0] for x in moments(system, sums))
@@ -147,33 +145,40 @@ def close_bin(
     potential: jax.Array,
     found: Outcome,
     activity: jax.Array,
+    *,
+    is_conditioned: bool = False,
 ) -> State:
-    """The state after a bin whose activity [K] is known."""
+    """The state after a bin whose activity [K] is known.
+
+    ``is_conditioned``: who is left of each class is what the number of spikes says, else what was
+    expected before they were counted (see `survivors`).
+    """
     state = opened.state
     pulled = reset(system, values)
-    survival = state.log_survival - found.expected[:-1]
     newest = jnp.zeros((1, system.n_populations))
     # classes that are released in the next bin feel this bin's potential
     ages = np.arange(system.n_ages)[:, None] - np.array(system.refractory_bins)
     older = jnp.concatenate([newest, pulled.decay * state.pull[:-1]])
     released = pulled.pull(jnp.array(0)) * potential
     pull = jnp.where(ages == 0, released, older)
-    old, doubtful = state.old, state.doubtful_old
-    if system.stepping.has_old:
-        silent = jnp.exp(-found.expected[-1])
-        joining = jnp.exp(survival[-1]) * state.fired[-1]
-        doubtful = silent**2 * doubtful + silent * (1.0 - silent) * old
-        doubtful = doubtful - jnp.expm1(survival[-1]) * joining
-        old = silent * old + joining
+    silent = jnp.exp(-found.expected)
+    doubtful = silent * (silent * state.doubtful - jnp.expm1(-found.expected) * state.mass)
+    mass = silent * state.mass
+    if is_conditioned:
+        mass = survivors(state.mass, state.doubtful, found.expected, activity)
     return state._replace(
         recent=jnp.concatenate([activity[None], state.recent[:-1]]),
         last_potential=potential,
         pull=pull,
-        log_survival=jnp.concatenate([newest, survival[:-1]]),
-        fired=jnp.concatenate([activity[None], state.fired[:-1]]),
-        old=old,
-        doubtful_old=doubtful,
+        mass=_one_older(system, mass, activity[None]),
+        doubtful=_one_older(system, doubtful, newest),
     )
+
+
+def _one_older(system: Mesoscopic, of_class: jax.Array, newest: jax.Array) -> jax.Array:
+    """Every class one bin older; the oldest join the old ones, where those are kept."""
+    older = jnp.concatenate([newest, of_class[:-1]])
+    return older.at[-1].add(of_class[-1]) if system.stepping.has_old else older
 
 
 def predict_bin_by_bin(
@@ -182,11 +187,15 @@ def predict_bin_by_bin(
     activity: jax.Array,
     initial_rate: jax.Array,
     current: jax.Array | None = None,
+    *,
+    is_conditioned: bool = False,
 ) -> Prediction:
     """What `mesoscopic.predict` computes, in the order of time; of one trial.
 
-    Parameters and results as there, without leading axes.
+    Parameters and results as there, without leading axes. ``is_conditioned``: each count also says
+    who is left of the classes, as in `free_run`; for a stepping that keeps the old neurons.
     """
+    sizes = jnp.asarray(system.sizes)
     current = jnp.zeros_like(activity) if current is None else current
 
     def one_bin(state: State, now: tuple[jax.Array, jax.Array]) -> tuple[State, Prediction]:
@@ -195,8 +204,14 @@ def predict_bin_by_bin(
         found = outcome(system, values, opened.state, potential)
         matrix = implicit_matrix(opened, found)
         log_det = jnp.linalg.slogdet(matrix)[1]
-        state = close_bin(system, values, opened, potential, found, now[0])
-        return state, Prediction(found.mean, found.variance, log_det, potential, found.mass)
+        variance = found.variance
+        if is_conditioned:
+            of_counts = count_variance(opened.state.mass, opened.state.doubtful, found.expected)
+            variance = of_counts / sizes + 1.0 / sizes**2
+        state = close_bin(
+            system, values, opened, potential, found, now[0], is_conditioned=is_conditioned
+        )
+        return state, Prediction(found.mean, variance, log_det, potential, found.mass)
 
     state = start(system, values, initial_rate)
     return jax.lax.scan(one_bin, state, (activity, current))[1]

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jax.scipy.special import ndtri
 
 from latentspike.dynamics.bin_by_bin import (
+    Outcome,
     State,
     close_bin,
     implicit_matrix,
@@ -19,6 +20,7 @@ from latentspike.dynamics.bin_by_bin import (
 from latentspike.dynamics.binomial import binomial_quantile
 from latentspike.dynamics.parts import Values
 from latentspike.dynamics.stepping import Mesoscopic
+from latentspike.dynamics.survivors import count_variance
 
 _NEWTON_STEPS = 2
 
@@ -46,8 +48,10 @@ def free_run(
     A bin's activity acts within the bin, so its mean is the fixed point of the one-bin map
     (Newton), and a random deviation of the drawn spikes grows by the inverse of its slope. Random
     numbers are drawn for all bins at once, which costs a fraction of drawing them bin by bin.
+    Where the stepping keeps the old neurons, every count also says who is left (`survivors`).
     """
     sizes = jnp.asarray(system.sizes)
+    is_conditioned = system.stepping.has_old  # only then is every neuron in a class
     acts_at_once = system.stepping.membrane == "exact" and not all(system.delay_bins)
 
     def one_bin(state: State, now: tuple[jax.Array, ...]) -> tuple[State, jax.Array]:
@@ -61,9 +65,10 @@ def free_run(
             change = solve(matrix, change) if acts_at_once else change
             mean = jnp.clip(mean + change, 0.0, 1.0)
         drawn = binomial_quantile(sizes, mean, chance, normal) / sizes - mean
-        plain = mean * (1.0 - mean) / sizes
-        ratio = (found.variance - 1.0 / sizes**2) / jnp.where(plain > 0, plain, 1.0)
         if system.stepping.variance == "refined":
+            plain = mean * (1.0 - mean)
+            variance = _count_variance(system, opened.state, found)
+            ratio = variance / jnp.where(plain > 0, plain, 1.0)
             drawn = drawn * jnp.sqrt(jnp.clip(ratio, 0.0, None))
         if acts_at_once:
             drawn = solve(matrix, drawn)
@@ -72,7 +77,10 @@ def free_run(
         potential = opened.driven + opened.same_bin @ activity
         if acts_at_once:
             found = outcome(system, values, opened.state, potential)
-        return close_bin(system, values, opened, potential, found, activity), counts
+        state = close_bin(
+            system, values, opened, potential, found, activity, is_conditioned=is_conditioned
+        )
+        return state, counts
 
     state = start(system, values, initial_rate)
     shape = (n_bins, system.n_populations)
@@ -83,6 +91,13 @@ def free_run(
     chance = jax.random.uniform(key_chance, shape, minval=jnp.finfo(sizes.dtype).tiny)
     random = chance, ndtri(chance), jax.random.uniform(key_round, shape)
     return jax.lax.scan(one_bin, state, (current, *random))[1]
+
+
+def _count_variance(system: Mesoscopic, state: State, found: Outcome) -> jax.Array:
+    if system.stepping.has_old:
+        return count_variance(state.mass, state.doubtful, found.expected)
+    sizes = jnp.asarray(system.sizes)
+    return (found.variance - 1.0 / sizes**2) * sizes  # without the likelihood's floor
 
 
 def solve(matrix: jax.Array, right: jax.Array) -> jax.Array:
