@@ -11,7 +11,7 @@ import numpy as np
 from latentspike.compare.settings import Rival, Tables, merged
 from latentspike.evaluate import PopulationLabels, stability_against_number
 from latentspike.models.neulvm import NeuLVM
-from latentspike.models.registry import model_from_config, model_to_config
+from latentspike.models.registry import MODELS, model_from_config, model_to_config
 from latentspike.models.smoothing import choose_width
 from latentspike.models.tree import flatten
 from latentspike.search.defaults import choose_model, choose_training
@@ -23,6 +23,8 @@ WITHOUT_CHANCE = ("smoothing", "psth", "glm")
 _EXTRAS = {"neulvm": "populations", "gpfa": "populations", "glm": "glm"}
 
 _SMOOTHING_WIDTH = 0.06  # s, of continuous data, where no width can be chosen
+
+_N_LATENTS = (2, 12)  # least and most, of linear models
 
 _MOST_BINS = 4000  # of all trials that neuLVM is fitted to: hours on one core
 _MOST_DOUBLE = 0.1  # share of spikes that neuLVM may miss
@@ -126,6 +128,17 @@ def _lfads(known: SpikeData, tables: Tables) -> Chosen:
     }, ()
 
 
+def _latents(known: SpikeData, tables: Tables) -> Chosen:
+    """As many latents as the root of the held-in neurons, within bounds."""
+    kind = MODELS[tables["model"]["name"]]
+    if "n_latents" not in {field.name for field in dataclasses.fields(kind)}:
+        return {}, ()
+    n_read = int((~known.heldout).sum())
+    n_latents = min(int(np.clip(round(np.sqrt(n_read)), *_N_LATENTS)), max(n_read - 1, 1))
+    n_latents = tables["model"].get("n_latents", n_latents)
+    return {"model": {"n_latents": n_latents}}, (f"{n_latents} latents",)
+
+
 def _neulvm(known: SpikeData, tables: Tables) -> Chosen:
     n_trials = int(np.clip(_MOST_BINS // known.n_bins, 1, known.n_trials))
     chosen: Tables = {"samples": 20, "trials": n_trials}
@@ -147,6 +160,9 @@ def _neulvm(known: SpikeData, tables: Tables) -> Chosen:
 _CHOICES: dict[str, Callable[[SpikeData, Tables], Chosen]] = {
     "lfads": _lfads,
     "neulvm": _neulvm,
+    "plds": _latents,
+    "slds": _latents,
+    "gpfa": _latents,
     "smoothing": _smoothing,
 }
 

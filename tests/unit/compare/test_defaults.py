@@ -1,5 +1,6 @@
 """What each model is given where nothing is said."""
 
+import dataclasses
 import sys
 
 import numpy as np
@@ -116,3 +117,15 @@ def test_only_what_was_fitted_is_a_parameter(taking_turns):
     assert (
         defaults.n_parameters(smoothing.model, {"a": {"b": np.ones((2, 3))}, "c": np.ones(4)}) == 10
     )
+
+
+def test_linear_models_have_as_many_latents_as_the_recording_bears(monkeypatch, recording):
+    @dataclasses.dataclass(frozen=True)
+    class Linear:
+        n_latents: int = 99
+
+    monkeypatch.setitem(defaults.MODELS, "plds", Linear)
+    assert settled("plds", recording).model == Linear(2)
+    assert settled("plds", recording, model={"n_latents": 4}).model == Linear(4)
+    many = SpikeData(np.ones((2, 3, 100), int), 0.01)
+    assert settled("plds", many).notes == ("10 latents",)
