@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from latentspike.models.linear_dynamics.dynamics_step import best_dynamics
 from latentspike.models.linear_dynamics.hmm import best_switching, forward_backward
@@ -92,7 +93,16 @@ def believe(parameters: Parameters, recording: Recording, guess: Guess, effort: 
         return Belief(path.moments, found.states, found.pairs, bound)
 
     trials = (*recording, guess.mean, guess.states)
-    return jax.lax.map(one, trials, batch_size=min(_BLOCK, len(guess.mean)))
+    n_trials = len(guess.mean)
+    n_blocks = -(-n_trials // _BLOCK)
+    # blocks of one size: the last trial fills the last block, and is left out again
+    index = np.arange(n_blocks * -(-n_trials // n_blocks)).reshape(n_blocks, -1)
+
+    def of_block(block: jax.Array) -> Belief:
+        return jax.vmap(one)(jax.tree.map(lambda x: x[block], trials))
+
+    found = jax.lax.map(of_block, np.minimum(index, n_trials - 1))
+    return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:])[:n_trials], found)
 
 
 @jax.jit

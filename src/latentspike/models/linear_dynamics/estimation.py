@@ -68,7 +68,7 @@ def iterate(state: State, prepared: Prepared) -> tuple[State, float]:
     per_spike = (float(bound) + prepared.constant) / prepared.n_spikes
     gain = per_spike - state["bound"]
     counted = {"step": state["step"] + 1, "bound": np.asarray(per_spike), "gain": np.asarray(gain)}
-    return to_state(parameters, guess) | counted, per_spike
+    return state | to_state(parameters, guess) | counted, per_spike
 
 
 def to_state(parameters: Parameters, guess: Guess) -> State:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -23,7 +22,8 @@ from latentspike.spikes import Posterior, SpikeData
 
 _CHUNK_ENTRIES = 4_000_000  # bins × neurons that are in memory at once
 _N_STEPS, _TOLERANCE = 100, 1e-9
-_N_ROUNDS = 30  # of paths and states in turn
+_N_SHORT = 10
+_N_ROUNDS = 20  # of paths and states in turn
 _LARGEST = 600.0  # variance of a log rate whose exponential is finite
 
 
@@ -83,10 +83,16 @@ def infer_trials(params: dict[str, Any], data: SpikeData) -> Inferred:
 @jax.jit
 def _infer(parameters: Parameters, recording: Recording, guess: Guess) -> Inferred:
     effort = Effort(jnp.asarray(_N_STEPS), jnp.asarray(_TOLERANCE))
-    again = partial(believe, parameters, recording, effort=effort)
+    short = Effort(jnp.asarray(_N_SHORT), jnp.asarray(_TOLERANCE))
+
+    def again(_: int, guess: Guess) -> Guess:
+        # only what is a trial's own goes on: no trial shall depend on those beside it
+        found = believe(parameters, recording, guess, short)
+        return guess._replace(mean=found.moments.mean, states=found.states)
+
     if parameters.n_states > 1:
-        guess = jax.lax.fori_loop(0, _N_ROUNDS, lambda _, g: again(g).guess, guess)
-    belief = again(guess)
+        guess = jax.lax.fori_loop(0, _N_ROUNDS, again, guess)
+    belief = believe(parameters, recording, guess, effort)
     mean, covariance, _ = belief.moments
     n_trials, n_bins, n_latents = mean.shape
     readout = parameters.readout

@@ -71,7 +71,7 @@ def test_inputs_drive_the_latents(rng):
         path.append(x)
     rates = np.exp(np.stack(path, 1) @ rng.uniform(0.5, 1.0, (1, 6)) - 1)
     data = SpikeData(rng.poisson(rates), 0.02, inputs=inputs)
-    model = PLDS(n_latents=1, n_iterations=20)
+    model = PLDS(n_latents=1, n_iterations=40)
     params, _ = estimated(model, data)
     push = params["readout"]["C"] @ params["dynamics"]["B"]
     assert push.shape == (6, 1) and 0.4 < push.min() and push.max() < 1.2
@@ -100,7 +100,7 @@ def test_simulations_follow_the_equations(linear_recording):
 def test_dynamics_that_run_away_are_named(linear_recording):
     params, _ = estimated(PLDS(n_latents=2, n_iterations=1), linear_recording(4, 10))
     params["dynamics"]["A"] = 3 * np.eye(2)
-    with pytest.raises(ValueError, match="eigenvalue of 3; simulate fewer bins"):
+    with pytest.raises(ValueError, match=r"eigenvalue of 3\); simulate fewer bins"):
         PLDS(n_latents=2).simulate(params, n_trials=2, n_bins=90, bin_width=0.02, key=KEY)
 
 
