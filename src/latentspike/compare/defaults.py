@@ -19,7 +19,13 @@ from latentspike.spikes import SpikeData
 from latentspike.training.settings import TrainingSettings
 
 # nothing in them is drawn: one fit is all there is to see
-WITHOUT_CHANCE = ("smoothing", "psth", "glm")
+WITHOUT_CHANCE = ("smoothing", "psth", "glm", "gpfa", "plds")
+# arrays beside the parameters: bounds, labels, what the estimation tells
+_BESIDE = {
+    "glm": ("ceiling", "mean_counts", "n_lags"),
+    "gpfa": ("least", "log_likelihood"),
+    "psth": ("conditions",),
+}
 _EXTRAS = {"neulvm": "populations", "gpfa": "populations", "glm": "glm"}
 
 _SMOOTHING_WIDTH = 0.06  # s, of continuous data, where no width can be chosen
@@ -91,11 +97,12 @@ def reader(model: Any, tables: Tables) -> Any:
     return model
 
 
-def n_parameters(model: Any, params: Any) -> int:
+def n_parameters(name: str, params: Any) -> int:
     """Numbers that were fitted, without draws and notes of the estimation kept beside them."""
-    if isinstance(model, NeuLVM):
+    if name == "neulvm":
         return int(np.size(params["free"]))
-    return sum(int(array.size) for array in flatten(params).values())
+    arrays = flatten(params).items()
+    return sum(int(np.size(a)) for key, a in arrays if key not in _BESIDE.get(name, ()))
 
 
 def with_extra(name: str, error: ImportError) -> ImportError:

@@ -29,6 +29,8 @@ _ONE_CORE = {
     "OPENBLAS_NUM_THREADS": "1",
     "MKL_NUM_THREADS": "1",
 }
+# the first process on a GPU would take most of its memory from the others
+_SHARED_GPU = {"XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
 _XLA_FLAG = "--xla_cpu_multi_thread_eigen=false"
 _RUN = f"import sys; from {__name__} import run_here; run_here(sys.argv[1])"
 
@@ -209,7 +211,7 @@ def _start(job: Job) -> subprocess.Popen[bytes]:
     with open(job.folder / _LOG, "ab") as log:
         return subprocess.Popen(
             [sys.executable, "-c", _RUN, str(job.folder)],
-            env=os.environ | _ONE_CORE | {"XLA_FLAGS": flags},
+            env=_SHARED_GPU | os.environ | _ONE_CORE | {"XLA_FLAGS": flags},
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,

@@ -71,7 +71,7 @@ def run_member(settings: dict[str, Any], folder: Path) -> dict[str, Any]:
         "peak_bytes": bytes_after,
         "bytes_before": bytes_before,
         "device_peak_bytes": bytes_on_device,
-        "n_parameters": defaults.n_parameters(fitted.model, fitted.params),
+        "n_parameters": defaults.n_parameters(name, fitted.params),
         "notes": [*left_out, *rival.notes],
         "about": {k: v for k, v in fitted.about.items() if isinstance(v, int | float | str)},
         "settings": resolved(rival),

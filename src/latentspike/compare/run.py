@@ -155,7 +155,7 @@ def _draw(results: dict[str, Any], path: Path) -> bool:
     from matplotlib.figure import Figure
 
     from latentspike.plot import save
-    from latentspike.plot.comparison import comparison
+    from latentspike.plot.compared import comparison
 
     names = [metric["name"] for metric in results["metrics"] if metric["is_score"]]
     if not names:

@@ -7,7 +7,7 @@ See ``docs/gallery.md``.
 
 from latentspike.plot.activity import raster, rates
 from latentspike.plot.behavior import decoding
-from latentspike.plot.comparison import comparison
+from latentspike.plot.compared import comparison
 from latentspike.plot.fitting import autoencoder_weights, scores, training_curves
 from latentspike.plot.latents import factors, factors_3d, inferred_inputs
 from latentspike.plot.parameters import parameters

@@ -112,11 +112,10 @@ def test_only_what_was_fitted_is_a_parameter(taking_turns):
     found = settled("neulvm", taking_turns, model={"network": network})
     assert found.notes == ("fitted to 20 trials",)
     params = {"free": np.zeros(1), "draws": np.zeros((50, 1)), "rate": np.ones(1)}
-    assert defaults.n_parameters(found.model, params) == 1
-    smoothing = settled("smoothing", taking_turns)
-    assert (
-        defaults.n_parameters(smoothing.model, {"a": {"b": np.ones((2, 3))}, "c": np.ones(4)}) == 10
-    )
+    assert defaults.n_parameters("neulvm", params) == 1
+    nested = {"a": {"b": np.ones((2, 3))}, "conditions": np.ones(4)}
+    assert defaults.n_parameters("smoothing", nested) == 10
+    assert defaults.n_parameters("psth", nested) == 6
 
 
 def test_linear_models_have_as_many_latents_as_the_recording_bears(monkeypatch, recording):
