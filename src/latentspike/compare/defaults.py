@@ -71,21 +71,24 @@ def settle(tables: Tables, known: SpikeData) -> Rival:
     )
 
 
-def suited(name: str, data: SpikeData) -> tuple[SpikeData, tuple[str, ...]]:
-    """A recording as a model can read it, and what that leaves out; scores see all of it.
+def suited(
+    name: str, train: SpikeData, test: SpikeData
+) -> tuple[SpikeData, SpikeData, tuple[str, ...]]:
+    """Trials as a model can read them, and what that leaves out; scores see all of it.
 
-    neuLVM reads one spike of a neuron in a bin at most. Where second ones are few, they are left
-    out; where they are many, the recording stays as it is and the model refuses it.
+    neuLVM reads one spike of a neuron in a bin at most. Where second ones are few in the training
+    trials, they are left out; where they are many, all stays as it is and the model refuses it.
     """
-    if name != "neulvm" or data.kind != "counts":
-        return data, ()
-    seen = np.where(data.observed, data.counts, 0)
+    if name != "neulvm" or train.kind != "counts":
+        return train, test, ()
+    seen = np.where(train.observed, train.counts, 0)
     double = int(np.maximum(seen - 1.0, 0).sum())
     share = double / max(float(seen.sum()), 1.0)
-    if not 0 < share <= _MOST_DOUBLE:
-        return data, ()
+    if share > _MOST_DOUBLE:
+        return train, test, ()
+    once = [data.replace(counts=np.minimum(data.counts, 1)) for data in (train, test)]
     note = f"reads one spike per bin at most: {100 * share:.1f} % of spikes left out, all scored"
-    return data.replace(counts=np.minimum(data.counts, 1)), (note,)
+    return once[0], once[1], (note,) if double else ()
 
 
 def reader(model: Any, tables: Tables) -> Any:

@@ -45,8 +45,8 @@ def run_member(settings: dict[str, Any], folder: Path) -> dict[str, Any]:
     protocol = read_protocol(folder.parents[1])
     tables: Tables = settings["tables"]
     name = tables["model"]["name"]
-    train, left_out = defaults.suited(name, _without_answers(protocol.train))
-    test, _ = defaults.suited(name, _without_answers(protocol.test))
+    train, test = _without_answers(protocol.train), _without_answers(protocol.test)
+    train, test, left_out = defaults.suited(name, train, test)
     key_fit, key_test, key_train = jax.random.split(jax.random.key(settings["seed"]), 3)
     bytes_before = peak_bytes()
     try:

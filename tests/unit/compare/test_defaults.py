@@ -87,12 +87,15 @@ def test_few_second_spikes_are_left_out_for_neulvm_alone(n_double, n_left):
     counts[0, :60, 0] = 1
     counts[0, :n_double, 0] = 2
     data = SpikeData(counts, 0.01)
-    found, notes = defaults.suited("neulvm", data)
+    test = data.replace(counts=2 * np.ones((1, 100, 1), int))
+    found, read, notes = defaults.suited("neulvm", data, test)
     assert data.counts.sum() - found.counts.sum() == n_left
     assert bool(notes) == bool(n_left)
+    # what is done to test trials follows from the training trials
+    assert read.counts.max() == (2 if n_double == 30 else 1)
     if n_left:
         assert notes[0].startswith("reads one spike per bin at most: 4.8 % of spikes left out")
-    assert defaults.suited("lfads", data)[0] is data
+    assert defaults.suited("lfads", data, test)[:2] == (data, test)
 
 
 def test_a_missing_library_names_its_extra(monkeypatch, taking_turns):
