@@ -82,8 +82,8 @@ def find_path(
     """Best Gaussian q(x): damped Newton steps that never lower the bound.
 
     At the optimum the precision is Λ + C' diag(λ) C and the gradient h − Λm + C'(y − λ) is 0, with
-    expected counts λ under q itself. (With λ at the mean instead, this is Laplace's method.) The
-    first step is Newton's from the start; a step that lowers the bound, or overflows, is halved.
+    expected counts λ under q itself. (With λ at the mean instead, this is Laplace's method.) A
+    step that lowers the bound, or overflows, is halved.
 
     Parameters
     ----------
@@ -103,12 +103,13 @@ def find_path(
 
     def advance(place: _Place) -> _Place:
         mean = place.moments.mean
-        weight = place.weight + place.step * (place.expected - place.weight)
+        step = jnp.where(place.n_steps == 0, 0.0, place.step)  # first: what the start is worth
+        weight = place.weight + step * (place.expected - place.weight)
         added = ((spikes.seen * weight) @ outer).reshape(place.moments.covariance.shape)
         chain = Chain(prior.chain.diagonal + added, prior.chain.lower)
         gradient = prior.linear - _times(prior.chain, mean)
         gradient += (spikes.counts - spikes.seen * place.expected) @ readout.C
-        found = smooth(chain, place.step * gradient)
+        found = smooth(chain, step * gradient)
         moments = Moments(mean + found.mean, found.covariance, found.cross)
         rate = log_expected(readout, moments.mean, moments.covariance)
         expected = jnp.exp(rate)
