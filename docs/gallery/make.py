@@ -52,6 +52,9 @@ FIGURES = [
      "plot.autoencoder_weights(weights)"),
     ("scores", "Scores with standard errors, each beside its baseline.",
      "plot.scores(rows)"),
+    ("comparison", "Models on the same test trials: a dot for each seed, their mean with its "
+     "standard error over trials. One model failed. Made-up scores.",
+     'plot.comparison(compared, metric="co-smoothing bits per spike")'),
     ("decoding", "Decoded (solid) against measured (dashed) hand position.",
      'plot.decoding(hand, decoded, trials=some, conditions=data.conditions, '
      'labels=("x (cm)", "y (cm)"))'),
@@ -118,7 +121,7 @@ def made_up(seed: int = 7) -> dict[str, Any]:
         "some": range(0, 160, 8),
         "by_peak": np.argsort(posterior.rates[2].argmax(axis=0)),
         "history": _history(rng), "weights": _weights(rng), "rows": _rows(), "hand": hand,
-        "lineage": lineage, "early": [row for row in lineage if row["generation"] < 6],
+        "compared": _compared(), "lineage": lineage, "early": [row for row in lineage if row["generation"] < 6],
         "members": _toy_members(np.random.default_rng(seed)),
         "groups": _toy_groups(np.random.default_rng(seed)),
         **_toy_populations(np.random.default_rng(seed)), **_toy_parameters(),
@@ -194,6 +197,20 @@ def _rows() -> list[dict[str, Any]]:
         {"metric": "PSTH R²", "unit": "", "value": 0.81, "baseline": 0.62},
         {"metric": "hand velocity R²", "unit": "", "value": 0.87, "baseline": 0.74},
     ]  # fmt: skip
+
+
+def _compared() -> dict[str, Any]:
+    """Four models of three seeds; one of them failed."""
+    name = "co-smoothing bits per spike"
+    scored = {"lfads": (0.24, 0.26, 0.25), "plds": (0.21, 0.21, 0.22), "smoothing": (0.14,)}
+    rows = [
+        {"model": model, "runs": [{"scores": [{"metric": name, "value": v}]} for v in values],
+         "summary": {name: {"mean": float(np.mean(values)), "standard_error": 0.012}}}
+        for model, values in scored.items()
+    ]  # fmt: skip
+    rows.append({"model": "neulvm", "runs": [{"failed": "out of memory"}], "summary": {}})
+    metrics = [{"name": name, "unit": "bits/spike"}]
+    return {"metrics": metrics, "models": rows, "best": {name: "lfads"}}
 
 
 def _toy_scores(values: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:

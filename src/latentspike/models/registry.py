@@ -7,16 +7,25 @@ import types
 import typing
 from typing import Any
 
+from latentspike.models.glm import GLM
+from latentspike.models.gpfa import GPFA
 from latentspike.models.lfads import LFADS
 from latentspike.models.linear_autoencoder import LinearAutoencoder
+from latentspike.models.linear_dynamics import PLDS, SLDS
 from latentspike.models.neulvm import NeuLVM
+from latentspike.models.psth import PSTH
 from latentspike.models.smoothing import GaussianSmoothing
 
 MODELS: dict[str, type] = {
     "lfads": LFADS,
-    "linear_autoencoder": LinearAutoencoder,
     "neulvm": NeuLVM,
+    "plds": PLDS,
+    "slds": SLDS,
+    "glm": GLM,
+    "gpfa": GPFA,
+    "psth": PSTH,
     "smoothing": GaussianSmoothing,
+    "linear_autoencoder": LinearAutoencoder,
 }
 
 
