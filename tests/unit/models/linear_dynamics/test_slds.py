@@ -31,12 +31,12 @@ def switching():
     """Two states: the latent decays to one side or the other; labels and a recording."""
     rng = np.random.default_rng(0)
     labels = np.repeat(rng.integers(0, 2, (12, 4)), 20, axis=1)
-    x, path = np.zeros((12, 2)), []
+    x, path = np.zeros((12, 1)), []
     for time in range(80):
-        goal = np.where(labels[:, time, None] == 1, [2.0, 0.5], [-2.0, 0.5])
+        goal = np.where(labels[:, time, None] == 1, 2.0, -2.0)
         x = 0.7 * x + 0.3 * goal + 0.15 * rng.normal(size=x.shape)
         path.append(x)
-    rates = 0.5 * np.exp(np.stack(path, 1) @ (0.6 * rng.normal(size=(2, 12))))
+    rates = 0.5 * np.exp(np.stack(path, 1) @ (0.6 * rng.normal(size=(1, 12))))
     return labels, SpikeData(rng.poisson(rates), 0.02)
 
 
@@ -56,7 +56,7 @@ def test_one_state_is_plds_number_for_number(linear_recording):
 
 def test_states_are_found_and_every_stage_climbs_and_resumes(switching):
     labels, data = switching
-    model = SLDS(n_latents=2, n_states=2, n_iterations=24, n_starts=2, tolerance=0.0)
+    model = SLDS(n_latents=1, n_states=2, n_iterations=24, n_starts=2, tolerance=0.0)
     found, bounds, params = steps_of(model, data)
     plan = Plan.of(24, 2)
     assert plan == Plan(n_linear=4, n_each=4, n_starts=2, n_iterations=24)
