@@ -3,17 +3,18 @@
     python -m latentspike.studies.winner_take_all --jobs 2
 
 `--seeds` trials of 10 s, cut from one long run. Each is fitted by itself, with 12 parameters
-unknown. r is Pearson's correlation of the inferred activity (posterior mean of the spikes per 4-ms
-bin) with the true one, over both excitatory populations, one after the other. Beside it: smoothed
-spikes, with the width of the paper and with the one that is best on the truth, and the true
-activity smoothed by 48 ms. Switches per 100 s are those of free runs of the fitted model, and of
-the network with the fitted parameters. Parts (`--only`): "baselines", "before" (models before
-learning), "fits". Every fit that has ended is a file: the same command goes on where it was
-stopped.
+unknown, or `--together` of them at a time. r is Pearson's correlation of the inferred activity
+(posterior mean of the spikes per 4-ms bin) with the true one, over both excitatory populations, one
+after the other. Beside it: smoothed spikes, with the width of the paper and with the one that is
+best on the truth, and the true activity smoothed by 48 ms. Switches per 100 s are those of free
+runs of the fitted model, and of the network with the fitted parameters. Parts (`--only`):
+"baselines", "before" (models before learning), "fits". Every fit that has ended is a file: the same
+command goes on where it was stopped.
 """
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -78,7 +79,7 @@ def before_learning(n: int, seconds: float, ids: np.ndarray) -> dict[str, list[f
 
 
 def jobs_of(data: SpikeData, options: Any) -> list[Job]:
-    """One fit for each trial."""
+    """One fit for each trial, or for as many trials together as `--together` says."""
     estimation = {
         "method": options.method,
         "n_starts": options.starts,
@@ -94,15 +95,24 @@ def jobs_of(data: SpikeData, options: Any) -> list[Job]:
         "cut": [options.run, options.length, options.network_seed],
         "n_draws": options.draws_simulated,
     }
+    n = options.together
+    if n > 1:
+        settings["n_trials"] = n
     function = "latentspike.studies.winner_take_all_fits:run_fit"
     return [
-        Job(options.out / f"fits-{options.method}" / f"{i}", function, {"trial": i} | settings)
-        for i in range(data.n_trials)
+        Job(_fits(options) / f"{i}", function, {"trial": i} | settings)
+        for i in range(0, data.n_trials - n + 1, n)
     ]
 
 
+def _fits(options: Any) -> Path:
+    """Folder of the fits."""
+    together = f"-{options.together}-trials" if options.together > 1 else ""
+    return options.out / f"fits-{options.method}{together}"
+
+
 def show_agreement(found: dict[str, Rows], results: list[dict[str, Any]], method: str) -> None:
-    """Table of r, ours beside the paper's and the baselines."""
+    """Table of r, ours beside the paper's and the baselines; fits of several trials show means."""
     print(
         "\nPearson r with the true activity (both excitatory populations, 4-ms bins), r of E1 − E2"
         f"\n  {'':52s}{'r':26s}r of E1 − E2"
@@ -121,7 +131,7 @@ def show_agreement(found: dict[str, Rows], results: list[dict[str, Any]], method
     for name, figures in rows.items():
         print(f"  {name:52s}{spread(figures['r']):26s}{spread(figures['r_difference'])}")
     print(f"  {'paper, neuLVM':52s}{PAPER['r']}")
-    if results and found:
+    if results and found and len(results) == len(found[best_smoothing(found, "r")]["r"]):
         best = found[best_smoothing(found, "r")]["r"]
         n_above = sum(row["r"] > r for row, r in zip(results, best, strict=True))
         print(f"  above the best smoothing in {n_above} of {len(results)} trials")
@@ -164,14 +174,14 @@ def _within(values: list[float]) -> str:
 
 def draw(data: SpikeData, options: Any, results: list[dict[str, Any]]) -> None:
     """True and inferred activity of the first trial, a free run of its fit, and all switches."""
-    fitted = Fitted.load(options.out / f"fits-{options.method}" / "0" / "run")
+    fitted = Fitted.load(_fits(options) / "0" / "run")
     names = list(fitted.model.network.names)
     hz = fitted.model.network.sizes * fits.BIN
     key = jax.random.key(0)
     free = fitted.simulate(key=key, n_trials=1, n_bins=data.n_bins, bin_width=fits.BIN)
     shown = {
         "true": data.truth["population_counts"][:1] / hz,
-        "inferred": fitted.params["training_counts"] / hz,
+        "inferred": fitted.params["training_counts"][:1] / hz,
         "free run of the fitted model": free.truth["population_rate"],
     }
     figure, axes = plt.subplots(4, 1, figsize=(7.5, 10.0), constrained_layout=True)
@@ -186,7 +196,7 @@ def draw(data: SpikeData, options: Any, results: list[dict[str, Any]]) -> None:
         axes[3].plot(places, [results[i][name]["value"] for i in places], marker, label=name)
     axes[3].set(xlabel="fit", ylabel="switches per 100 s")
     axes[3].legend(frameon=False)
-    save(figure, options.out / f"winner_take_all-{options.method}.png")
+    save(figure, options.out / f"{_fits(options).name}.png")
     plt.close(figure)
 
 
@@ -211,6 +221,7 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
     parser.add_argument("--length", type=float, default=10.0, help="s of a trial")
     parser.add_argument("--seconds", type=float, default=1000.0, help="of free runs of a fit")
     parser.add_argument("--network-seconds", type=float, default=300.0, help="the same; 0: none")
+    parser.add_argument("--together", type=int, default=1, help="trials that a fit explains")
     parser.add_argument("--draws-simulated", type=int, default=10, help="of each fit's posterior")
     parser.add_argument("--network-seed", type=int, default=0)
     options = parser.parse_args(argv)
@@ -225,7 +236,8 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
         document["before"] = before_learning(N_BEFORE, options.seconds / 5, data.neuron_ids)
     if "fits" in options.only:
         results = run_jobs(jobs_of(data, options), n_processes=options.jobs)
-        document[f"fits, {options.method}"] = results
+        together = f", {options.together} trials each" if options.together > 1 else ""
+        document[f"fits, {options.method}{together}"] = results
         draw(data, options, results)
     show_agreement(found, results, options.method)
     show_switches(document, results)

@@ -82,6 +82,11 @@ def agreement(activity: np.ndarray, truth: np.ndarray) -> dict[str, float]:
     return {"r": float(both), "r_difference": float(difference)}
 
 
+def _mean_agreement(activity: np.ndarray, truth: np.ndarray) -> dict[str, float]:
+    each = [agreement(a, b) for a, b in zip(activity, truth, strict=True)]
+    return {name: float(np.mean([one[name] for one in each])) for name in each[0]}
+
+
 def smoothed(spikes: np.ndarray, width: float) -> np.ndarray:
     """Spikes [bins, …] smoothed by a Gaussian of so many seconds."""
     return gaussian_filter1d(spikes.astype(float), width / BIN, axis=0, mode="nearest")
@@ -96,9 +101,9 @@ def recorded_sums(data: SpikeData, trial: int) -> np.ndarray:
 
 
 def run_fit(settings: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """Fit one trial; then let the fitted model and the network with its parameters run freely."""
-    trial = settings["trial"]
-    data = read_npz(settings["recording"]).select_trials(slice(trial, trial + 1))
+    """Fit some trials; then let the fitted model and the network with its parameters run freely."""
+    trial, n_trials = settings["trial"], settings.get("n_trials", 1)
+    data = read_npz(settings["recording"]).select_trials(slice(trial, trial + n_trials))
     model = NeuLVM(
         winner_take_all(free=True),
         neurons=neurons_by_population(data.neuron_ids),
@@ -109,7 +114,7 @@ def run_fit(settings: dict[str, Any], folder: Path) -> dict[str, Any]:
     fitted = fit(model, data, options=options, key=key_fit)
     params = fitted.params
     found: dict[str, Any] = {
-        **agreement(params["training_counts"][0], data.truth["population_counts"][0]),
+        **_mean_agreement(params["training_counts"], data.truth["population_counts"]),
         "parameters": model.parameters(params),
         "mesoscopic": free_switches(model, params, settings["seconds"], key_free),
     }

@@ -76,11 +76,14 @@ def test_fits_of_a_trial_have_a_folder_and_say_what_they_read(cut, tmp_path):
     class Options:
         method, starts, warmup, draws, smoothing = "sampling", 1, 1, 1, 0.0
         seconds, network_seconds, draws_simulated, out = 1.0, 0.0, 1, tmp_path
-        run, length, network_seed = 4.0, 1.0, 0
+        run, length, network_seed, together = 4.0, 1.0, 0, 1
 
     jobs = winner_take_all.jobs_of(cut[1], Options)
     assert [job.folder.name for job in jobs] == ["0", "1"]
     assert jobs[1].settings["trial"] == 1 and jobs[1].settings["cut"] == [4.0, 1.0, 0]
+    Options.together = 2
+    (both,) = winner_take_all.jobs_of(cut[1], Options)
+    assert both.folder.parent != jobs[0].folder.parent and both.settings["n_trials"] == 2
 
 
 def test_neurons_are_drawn_from_all_populations_and_found(tmp_path, capsys):
