@@ -26,7 +26,7 @@ _BESIDE = {
     "gpfa": ("least", "log_likelihood"),
     "psth": ("conditions",),
 }
-_EXTRAS = {"neulvm": "populations", "gpfa": "populations", "glm": "glm"}
+_EXTRAS = {"neulvm": "populations", "glm": "glm"}
 
 _SMOOTHING_WIDTH = 0.06  # s, of continuous data, where no width can be chosen
 
