@@ -109,12 +109,8 @@ def overlap(seed, **size):
     return share_of_bins_right(labels, states(model, params, data))
 
 
-def test_switching_states_are_found():
-    assert overlap(0) > 0.9
-
-
 @pytest.mark.slow
 def test_switching_states_are_found_in_many_systems():
-    shares = np.array([overlap(seed) for seed in range(1, 6)])
+    shares = np.array([overlap(seed) for seed in range(5)])
     print(shares.round(3).tolist())
     assert (shares > 0.9).all()
