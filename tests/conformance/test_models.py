@@ -10,6 +10,7 @@ import pytest
 from latentspike import SpikeData, devices
 from latentspike.dynamics import Free, Network, Population
 from latentspike.dynamics.stepping import Stepping
+from latentspike.evaluate import co_smoothing_bits
 from latentspike.models.fitted import Fitted
 from latentspike.models.glm import GLM
 from latentspike.models.gpfa import GPFA
@@ -189,6 +190,16 @@ def test_inference_covers_every_entry_in_hz(entry, data):
     for name, value in found.arrays().items():
         assert np.isfinite(value).all(), name
         assert not name.endswith("_std") or (value >= 0).all(), name
+
+
+def test_scores_are_those_of_the_inference(entry, data):
+    name, fitted, _ = entry
+    if name == "linear_autoencoder":
+        pytest.skip("its observations are no counts")
+    found = {score.metric: score for score in fitted.score(data, n_samples=2, key=KEY)}
+    posterior = fitted.infer(data, n_samples=2, key=KEY)
+    assert found["co-smoothing bits per spike"].value == co_smoothing_bits(data, posterior).value
+    assert {"forward bits per spike", "held-in bits per spike"} <= set(found)
 
 
 def test_rates_are_per_second(entry, data):

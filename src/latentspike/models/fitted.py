@@ -10,6 +10,7 @@ from typing import Any
 
 import jax
 
+from latentspike.evaluate import Score, score_table
 from latentspike.files import load_arrays, save_arrays
 from latentspike.models.registry import model_from_config, model_to_config
 from latentspike.models.tree import flatten, nest
@@ -43,6 +44,13 @@ class Fitted:
     def simulate(self, *, key: jax.Array, **size: Any) -> SpikeData:
         """New trials from the fitted model; see the model's own ``simulate``."""
         return self.model.simulate(self.params, key=key, **size)
+
+    def score(self, data: SpikeData, *, key: jax.Array, n_samples: int = 50) -> list[Score]:
+        """How good the inference of a recording is: every score that applies to it.
+
+        Give trials that the fit has not seen; see `latentspike.evaluate.score_table`.
+        """
+        return score_table(data, self.infer(data, key=key, n_samples=n_samples))
 
     def save(self, folder: str | os.PathLike[str]) -> Path:
         """Write ``model.npz`` into a folder, atomically; returns its path."""
