@@ -1,0 +1,296 @@
+"""The figures and tables of the two papers, and the studies that redo them.
+
+What `latentspike study` lists and runs: for each figure the modules to call, with which arguments
+at laptop and at full scale, what it costs, and what the paper claims.
+"""
+
+from __future__ import annotations
+
+import difflib
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, get_args
+
+from latentspike.studies import claims_keshtkaran as keshtkaran
+from latentspike.studies import claims_wang as wang
+from latentspike.studies.claims import Claim
+from latentspike.studies.claims_wang_switching import SWITCHING
+
+Scale = Literal["laptop", "full"]
+SCALES: tuple[Scale, ...] = get_args(Scale)
+PAPERS = {
+    "keshtkaran-2019": "Keshtkaran & Pandarinath (2019), Enabling hyperparameter optimization in "
+    "sequential autoencoders for spiking neural data",
+    "wang-2022": "Wang, Schmutz, Brea & Gerstner (2022), Mesoscopic modeling of hidden spiking "
+    "neurons",
+}
+RECORDINGS = "LATENTSPIKE_TEST_DATA"  # the variable that names the folder of real recordings
+_MEASURED = "docs/studies.md"
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a scale takes on 2 cores.
+
+    Parameters
+    ----------
+    minutes : about; None if nobody knows
+    source : where the number comes from
+    """
+
+    minutes: float | None
+    source: str
+
+    @property
+    def text(self) -> str:
+        """The minutes, in hours where they are many.
+
+        Examples
+        --------
+        >>> Cost(0.33, "").text, Cost(14, "").text, Cost(4320, "").text, Cost(None, "").text
+        ('1 min', '14 min', '72 h', 'not measured')
+        """
+        if self.minutes is None:
+            return "not measured"
+        if self.minutes > 180:
+            return f"{self.minutes / 60:.0f} h"
+        return f"{max(1, round(self.minutes))} min"
+
+
+@dataclass(frozen=True)
+class Step:
+    """A module of `latentspike.studies` to call.
+
+    Parameters
+    ----------
+    module : its name there
+    laptop, full : arguments, as on a command line; ``{folder}`` stands for that of the study
+    has_jobs : whether it takes ``--jobs``
+    """
+
+    module: str
+    laptop: str = ""
+    full: str = ""
+    has_jobs: bool = False
+
+    def words(self, scale: Scale, folder: Path, *, out: Path, jobs: int | None) -> list[str]:
+        """Arguments of a run.
+
+        Parameters
+        ----------
+        scale : whose arguments
+        folder : of the study
+        out : of this step
+        jobs : processes at a time; None for the module's own number
+        """
+        given = shlex.split(self.laptop if scale == "laptop" else self.full)
+        words = [word.replace("{folder}", str(folder)) for word in given] + ["--out", str(out)]
+        return [*words, "--jobs", str(jobs)] if jobs is not None and self.has_jobs else words
+
+
+@dataclass(frozen=True)
+class Study:
+    """A figure or table of a paper and how it is redone.
+
+    Parameters
+    ----------
+    name : paper and figure
+    title : what it shows, and what stands in for recordings of the paper
+    steps : called one after the other; none if there is no study yet
+    laptop, full : costs
+    claims : sentences of the paper that the results are held against
+    needs : environment variables and extras
+    also : other figures that the same run redoes
+    missing : why there is no study yet
+    """
+
+    name: str
+    title: str
+    steps: tuple[Step, ...] = ()
+    laptop: Cost = Cost(None, "")
+    full: Cost = Cost(None, "")
+    claims: tuple[Claim, ...] = ()
+    needs: tuple[str, ...] = ()
+    also: tuple[str, ...] = ()
+    missing: str = ""
+
+    @property
+    def paper(self) -> str:
+        """The paper's authors, year and title."""
+        return PAPERS[self.name.split("/")[0]]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Its own name and those of the other figures of the same run."""
+        return (self.name, *(f"{self.name.split('/')[0]}/{figure}" for figure in self.also))
+
+    def cost(self, scale: Scale) -> Cost:
+        """At a scale."""
+        return self.laptop if scale == "laptop" else self.full
+
+    def folder_of(self, step: Step, folder: Path) -> Path:
+        """Where a step leaves its results: in the study's folder, or in one of its own there."""
+        return folder if len(self.steps) == 1 else folder / step.module
+
+
+STUDIES = (
+    Study(
+        "keshtkaran-2019/fig4",
+        "models with random hyperparameters: what validation sees of their inferred rates, plain, "
+        "with sample validation, with coordinated dropout (Figs. 1b, 4)",
+        (Step("random_search", full="--full"),),
+        Cost(10, f"{_MEASURED}, for 16 models in each arm; 24 on a machine busy with other work"),
+        Cost(4320, f"{_MEASURED}: about 24 h for each of three arms of 200 models, by throughput"),
+        keshtkaran.RANDOM_SEARCH,
+        also=("fig1",),
+    ),
+    Study(
+        "keshtkaran-2019/fig3",
+        "a linear autoencoder with and without coordinated dropout",
+        (Step("linear_autoencoder", full="--seeds 10"),),
+        Cost(0.33, _MEASURED),
+        Cost(1.1, "not measured: 10 seeds instead of the 3 that take 20 s"),
+        keshtkaran.LINEAR_AUTOENCODER,
+    ),
+    Study(
+        "keshtkaran-2019/fig5-simulated",
+        "few and many trials, PBT against a fixed setting: a simulated chaotic network and the R² "
+        "of its rates stand in for the paper's reaching monkey and hand velocity",
+        (
+            Step(
+                "population_based_training",
+                "--steps 480 --seeds 2",
+                "--steps 3000 --generations 30 --members 20 --seeds 7 --shares 0.05 0.1 0.2 1",
+            ),
+        ),
+        Cost(17.5, "the first two seeds of the run in docs/studies.md (480 steps, 27 min for 3)"),
+        Cost(None, "not measured: 6 times the steps, 20 members, 7 draws and 4 sizes"),
+        keshtkaran.PBT_SIMULATED,
+    ),
+    Study(
+        "keshtkaran-2019/fig5-monkey-m1",
+        "hand velocity from LFADS and from smoothed spikes: 96 reaches of another monkey (M1, "
+        "Miller lab) stand in for the paper's 2296, with hand-set hyperparameters and one size",
+        (Step("monkey_m1"),),
+        Cost(10, _MEASURED),
+        Cost(10, f"{_MEASURED}: the recording has no more trials, so the same as laptop"),
+        keshtkaran.MONKEY,
+        (RECORDINGS,),
+    ),
+    Study(
+        "keshtkaran-2019/fig1c",
+        "true and inferred rates of three models that underfit, fit and overfit",
+        missing="no study draws these traces",
+    ),
+    Study(
+        "keshtkaran-2019/fig5",
+        "the paper's own recording of a reaching monkey: decoding against the number of trials",
+        missing="no study reads a recording of the reaching task (MC_Maze) yet; what stands in for "
+        "it is keshtkaran-2019/fig5-simulated and keshtkaran-2019/fig5-monkey-m1",
+    ),
+    Study(
+        "wang-2022/fig2b",
+        "power spectra and order of the cluster state against the strength J",
+        (Step("cluster_states", "--only spectra", "--only spectra --trials 10 --duration 120",
+              has_jobs=True),),
+        Cost(1, _MEASURED),
+        Cost(10, "not measured: ten times the simulated time of laptop"),
+        wang.SPECTRA,
+    ),
+    Study(
+        "wang-2022/table-s3",
+        "J recovered from six of 600 neurons, J from 59 to 65 mV (Fig. 2C, Table S3)",
+        (Step("cluster_states",
+              "--only strengths --seeds 2 --fully-observed-starts 20",
+              "--only strengths --seeds 10 --fully-observed-starts 200",
+              has_jobs=True),),
+        Cost(10, f"{_MEASURED}: 14 fits of a minute or so, two at a time; some take longer"),
+        Cost(None, "not measured: 70 fits of a minute or so, and 200 starts of the other method"),
+        wang.STRENGTHS,
+        also=("fig2c",),
+    ),
+    Study(
+        "wang-2022/table-s4",
+        "J recovered from 1, 2, 5, 10 and 599 neurons, beside a method that assumes full "
+        "observability (Fig. 2F, Table S4)",
+        (Step("cluster_states",
+              "--only neurons --seeds 2 --fully-observed-starts 20",
+              "--only neurons --seeds 10 --fully-observed-starts 200",
+              has_jobs=True),),
+        Cost(8, "not measured: 10 fits as long as those of Table S3, a minute or so each"),
+        Cost(None, "not measured: 50 fits of a minute or so, and 200 starts of the other method"),
+        wang.NEURONS,
+        also=("fig2f",),
+    ),
+    Study(
+        "wang-2022/fig2de",
+        "activity inferred from two neurons while four clusters turn into three (Fig. 2D, E)",
+        missing="no study scores the moment of the transition; table-s4 only fits this trial",
+    ),
+    Study(
+        "wang-2022/table1-fig4",
+        "activity and switches inferred from nine of 1000 neurons by neuLVM, PLDS, SLDS and GLM "
+        "(Table 1, Figs. 4, S7)",
+        (
+            Step("winner_take_all", "--seeds 4", "--seeds 20", has_jobs=True),
+            Step("winner_take_all_rivals",
+                 "--seeds 4 --neulvm {folder}/winner_take_all",
+                 "--seeds 20 --neulvm {folder}/winner_take_all",
+                 has_jobs=True),
+        ),
+        Cost(16, "4 fits of 4 minutes on one core, 16 rivals of half a minute, two at a time, and "
+             f"the baselines ({_MEASURED}: a few minutes for a fit, 1 for the baselines)"),
+        Cost(65, "not measured as a whole: 20 fits of 4 minutes and 80 rivals of half a minute"),
+        SWITCHING,
+        also=("table1", "fig4"),
+    ),
+    Study(
+        "wang-2022/fig5",
+        "a pulse of light to the active or the silent population, network against fitted model",
+        (
+            Step("winner_take_all", "--only fits --seeds 1", "--only fits --seeds 1",
+                 has_jobs=True),
+            Step("photo_stimulation",
+                 "--fitted {folder}/winner_take_all/fits-sampling/0/run",
+                 "--seeds 3 --fitted {folder}/winner_take_all/fits-sampling/0/run"),
+        ),
+        Cost(9, f"{_MEASURED}: a few minutes for a fit, 2 for the pulses, 1 more for its model"),
+        Cost(15, "not measured: pulses of three seeds instead of one"),
+        wang.PULSES,
+    ),
+    Study(
+        "wang-2022/populations",
+        "which neurons belong together: 25 of 1000 by their spike trains (section 5.2.1)",
+        (Step("found_populations", full="--durations 5 10 30 100"),),
+        Cost(2, _MEASURED),
+        Cost(None, "not measured: a fourth recording, of 100 s"),
+        wang.POPULATIONS,
+        ("pip install 'latentspike[populations]'",),
+    ),
+)  # fmt: skip
+
+
+def find(name: str, studies: tuple[Study, ...] | None = None) -> Study:
+    """The study of a figure, by its own name or that of another figure of the same run.
+
+    Raises
+    ------
+    ValueError : if there is none, with the names that are near.
+
+    Examples
+    --------
+    >>> find("wang-2022/fig2c").name
+    'wang-2022/table-s3'
+    """
+    known = {each: study for study in studies or STUDIES for each in study.names}
+    if name in known:
+        return known[name]
+    figure = {each: each.split("/")[1] for each in known}
+    close = difflib.get_close_matches(name, known, 3, 0.8)
+    last = name.split("/")[-1]
+    n = 1 if last in figure.values() else 2
+    near = difflib.get_close_matches(last, set(figure.values()), n)
+    close = close or [each for each in known if figure[each] in near]
+    hint = f"did you mean {' or '.join(close)}? " if close else ""
+    raise ValueError(f"unknown study {name!r}; {hint}`latentspike study list` shows all")
