@@ -103,6 +103,7 @@ MISSING = {
     "evaluate": ["{folder}/nothing"],
     "plot": ["{folder}/nothing"],
     "compare": ["{folder}/nothing.h5", "--models=smoothing", "--out", "{folder}/new"],
+    "study": ["page", "--out", "{folder}/nothing"],
     "demo": ["--out", "{folder}/a-file"],
 }
 
@@ -136,6 +137,7 @@ HAPPY = {
         ["{folder}/recording.h5", "--models=smoothing", "--out={folder}/compared"],
         {"best": {}, "kind": "comparison results"},
     ),
+    "study": (["list", "--out={folder}/studies"], {"n_with_results": 0}),
 }
 
 

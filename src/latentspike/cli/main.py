@@ -40,6 +40,7 @@ COMMANDS = {
     "evaluate": "score the inference against Gaussian smoothing",
     "plot": "draw every figure that applies",
     "compare": "many models on the same trials, in one table",
+    "study": "redo the figures and tables of the two papers, claim by claim",
     "demo": "all of the above on a small simulated recording, in about a minute",
 }
 
