@@ -17,6 +17,7 @@ from latentspike.files import write_json
 
 RECORD = "study.json"
 _FORMAT = 1
+_CAPTURED: dict[str, Any] = {"check": True, "capture_output": True, "text": True}
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -78,10 +79,9 @@ def commit() -> str | None:
     git = ["git", "-C", str(source.parent)]
     try:
         # a package that is installed inside somebody's checkout is none of its files
-        subprocess.run([*git, "ls-files", "--error-unmatch", source.name], check=True,
-                       capture_output=True)  # fmt: skip
-        words = ["describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
-        found = subprocess.run([*git, *words], check=True, capture_output=True, text=True)
+        subprocess.run([*git, "ls-files", "--error-unmatch", source.name], **_CAPTURED)
+        head = subprocess.run([*git, "rev-parse", "HEAD"], **_CAPTURED).stdout.strip()
+        changed = subprocess.run([*git, "status", "--porcelain", "--", "."], **_CAPTURED).stdout
     except (OSError, subprocess.CalledProcessError):
         return None
-    return found.stdout.strip() or None
+    return f"{head}-dirty" if changed.strip() else head

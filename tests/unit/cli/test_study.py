@@ -1,6 +1,7 @@
 """``latentspike study``: list, run, page; what goes wrong; a tiny study from end to end."""
 
 import json
+import subprocess
 import sys
 import types
 
@@ -212,10 +213,20 @@ def test_a_page_elsewhere_has_its_figures_beside_it(fake, tmp_path, capsys):
     assert "[keshtkaran-2019/tiny](#keshtkaran-2019tiny-laptop)" in text
 
 
-def test_the_commit_is_that_of_this_checkout(tmp_path, monkeypatch):
-    found = study_record.commit()
-    assert found is None or len(found.removesuffix("-dirty")) == 40
-    other = tmp_path / "__init__.py"
-    other.write_text("")
-    monkeypatch.setattr(study_record.latentspike, "__file__", str(other))
+def test_the_commit_is_that_of_the_source_that_runs(tmp_path, monkeypatch):
+    source = tmp_path / "package" / "__init__.py"
+    source.parent.mkdir()
+    source.write_text("")
+    monkeypatch.setattr(study_record.latentspike, "__file__", str(source))
     assert study_record.commit() is None
+    who = ["-c", "user.name=a", "-c", "user.email=a@b.c"]
+    git = lambda *words: subprocess.run(["git", "-C", tmp_path, *who, *words], check=True)  # noqa: E731
+    git("init", "-q")
+    assert study_record.commit() is None  # in a checkout, but none of its files
+    git("add", "package")
+    git("commit", "-q", "-m", "first")
+    (tmp_path / "notes.txt").write_text("no part of the source")
+    found = study_record.commit()
+    assert found is not None and len(found) == 40
+    source.write_text("1")
+    assert study_record.commit() == f"{found}-dirty"
