@@ -247,8 +247,8 @@ STUDIES = (
     ),
     Study(
         "wang-2022/fig5",
-        "a pulse of light to the active or the silent population, network against fitted model; "
-        "the paper does not give the pulse's strength, here 5 and 60 mV",
+        "a pulse of light to the active or the silent population, network against the fit of the "
+        "first trial; the paper does not give the pulse's strength, here 5 and 60 mV",
         (
             Step("winner_take_all", "--only fits --seeds 1", "--only fits --seeds 1",
                  has_jobs=True),

@@ -227,9 +227,10 @@ def _rebounds(results: Results, source: str) -> Finding:
     strongest = _amplitudes(results)[-1]
     pulse, none = (_share(results, "active", x, source) for x in (strongest, 0.0))
     verdict = FAILED if pulse.value <= none.value else _more(pulse, none)
-    reason = "the 95 % intervals overlap" if verdict == UNKNOWN else ""
+    reason = {UNKNOWN: "the 95 % intervals overlap", FAILED: "no more than without a pulse"}
     ours = f"{strongest:g} mV: {_text(pulse)}, no pulse: {_text(none)}"
-    return Finding(ours, f"{many(pulse.n_trials, 'trial')} each", verdict, reason)
+    sample = f"{many(pulse.n_trials, 'trial')} each"
+    return Finding(ours, sample, verdict, reason.get(verdict, ""))
 
 
 def _text(share: Proportion) -> str:
