@@ -1,13 +1,14 @@
 """Cost of the mesoscopic model: likelihood and gradients, and free simulation.
 
-    python benchmarks/mesoscopic.py [--quick]
+    python benchmarks/mesoscopic.py [--quick] [--fit]
 
 Value and gradient at T = 2500 bins, K = 3, nine observed neurons, float64, beside the published
 program: one value by the plain NumPy loop of ``tests/parity`` (its equations and their order),
 from which its gradient in the parameters follows by finite differences (one value per parameter
 and one more) and the one in the activity as reverse mode would give it at best (five values).
 Ratios are of the same minute. Then the cost against T, K, ages and hidden neurons, what the
-compiled program needs in memory, and free simulation per bin.
+compiled program needs in memory, and free simulation per bin. Before them a step of a fit by
+either method, and with ``--fit`` whole fits with their defaults.
 """
 
 from __future__ import annotations
@@ -28,12 +29,16 @@ import numpy as np
 from latentspike import devices
 from latentspike.dynamics import PUBLISHED, Free, Mesoscopic, Network, Population, Stepping
 from latentspike.dynamics.free_run import free_run
+from latentspike.models.neulvm import Estimation, NeuLVM
 from latentspike.models.neulvm.joint import by_activity, by_parameters
 from latentspike.models.neulvm.problem import Problem
-from latentspike.simulate import winner_take_all
+from latentspike.models.protocol import DataSpec
+from latentspike.simulate import lif_network, neurons_by_population, winner_take_all
+from latentspike.training import RunOptions, fit
 
 PARITY = Path(__file__).parents[1] / "tests" / "parity"
 WIDTH, BINS, PER_POPULATION = 0.004, 2500, 3
+KEY = jax.random.key(0)
 
 
 def reference() -> Any:
@@ -181,11 +186,39 @@ def simulation(n_bins: int) -> None:
             print(f"{name:34s} {system.n_ages:4d} ages | {n_trials} trials {each:6.2f}", flush=True)
 
 
+def iterations(n_bins: int, is_whole: bool) -> None:
+    """Seconds of a step of either method, the second of a fit, and of a whole fit."""
+    network = winner_take_all(free=True)
+    activity = lif_network(winner_take_all(), n_bins * WIDTH, seed=0)
+    data = activity.record(PER_POPULATION, WIDTH, seed=0)
+    neurons = neurons_by_population(data.neuron_ids)
+    per_step = {"hard": "iteration of Baum–Viterbi (E and M)", "sampling": "step of the sampler"}
+    print("estimation, 12 free parameters, nine neurons")
+    for method, what in per_step.items():
+        model = NeuLVM(network, neurons=neurons, estimation=Estimation(method=method))
+        params, prepared = model.init(DataSpec.of(data), key=KEY), model.prepare(data)
+        began = time.perf_counter()
+        state = model.begin(params, prepared, key=KEY)
+        print(f"{'starts, ' + method:34s} {time.perf_counter() - began:7.1f} s")
+        state, _ = model.advance(state, prepared)
+        began = time.perf_counter()
+        model.advance(state, prepared)
+        print(f"{what:34s} {time.perf_counter() - began:7.1f} s", flush=True)
+        if is_whole:
+            began = time.perf_counter()
+            fitted = fit(model, data, options=RunOptions(show=False), key=KEY)
+            seconds = time.perf_counter() - began
+            print(f"{'a whole fit, ' + method:34s} {seconds:7.1f} s, {len(fitted.history)} steps")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="a tenth of the bins")
-    n_bins = BINS // 10 if parser.parse_args().quick else BINS
+    parser.add_argument("--fit", action="store_true", help="and whole fits: minutes")
+    options = parser.parse_args()
+    n_bins = BINS // 10 if options.quick else BINS
     devices.prepare()
+    iterations(n_bins, options.fit)
     with jax.enable_x64(True):
         against_the_published_program(n_bins)
         scaling(n_bins)
