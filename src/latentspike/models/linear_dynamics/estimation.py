@@ -15,7 +15,7 @@ from latentspike.models.linear_dynamics.parameters import (
 )
 from latentspike.models.linear_dynamics.path import Effort
 from latentspike.models.linear_dynamics.recording import Prepared
-from latentspike.models.linear_dynamics.spectral_start import spectral_start
+from latentspike.models.linear_dynamics.spectral_start import Start, starts
 from latentspike.models.protocol import DataSpec, State
 from latentspike.models.tree import flatten, nest
 
@@ -23,6 +23,12 @@ Tree = dict[str, Any]
 
 _FIRST_STEPS, _STEPS = 40, 5  # of the search for a path: from nothing, and from the last one
 _TOLERANCE = 1e-6  # nats per spike, of that search
+_TRIAL_ITERATIONS = 3  # of each start
+_COUNTED: State = {
+    "step": np.asarray(0),
+    "bound": np.asarray(-np.inf),
+    "gain": np.asarray(np.inf),
+}
 
 
 def unfitted(spec: DataSpec, n_latents: int) -> Tree:
@@ -36,12 +42,28 @@ def unfitted(spec: DataSpec, n_latents: int) -> Tree:
 
 
 def first_state(prepared: Prepared, n_latents: int) -> State:
-    """State before the first iteration, with one state of the dynamics."""
-    found = spectral_start(prepared.counts, prepared.seen, n_latents)
-    parameters = from_tree(_one_state(*found, prepared.recording.inputs.shape[-1]))
+    """State before the first iteration, with one state of the dynamics.
+
+    Of several starts the one with the highest bound after a few iterations.
+    """
+    states = [
+        _after_trials(_state_of(start, prepared), prepared)
+        for start in starts(prepared.counts, prepared.seen, n_latents)
+    ]
+    best = max(states, key=lambda state: np.nan_to_num(float(state["bound"]), nan=-np.inf))
+    return best | _COUNTED
+
+
+def _state_of(start: Start, prepared: Prepared) -> State:
+    parameters = from_tree(_one_state(*start, prepared.recording.inputs.shape[-1]))
     guess = no_guess(parameters, *prepared.counts.shape[:2])
-    counted = {"step": np.asarray(0), "bound": np.asarray(-np.inf), "gain": np.asarray(np.inf)}
-    return to_state(parameters, guess) | counted
+    return to_state(parameters, guess) | _COUNTED
+
+
+def _after_trials(state: State, prepared: Prepared) -> State:
+    for _ in range(_TRIAL_ITERATIONS):
+        state, _ = iterate(state, prepared)
+    return state
 
 
 def _one_state(A: np.ndarray, C: np.ndarray, d: np.ndarray, n_inputs: int) -> Tree:

@@ -9,8 +9,42 @@ _WIDEST = 600  # rows of the Hankel matrix
 _MOST_BLOCKS = 8
 _TRUSTED = 0.3  # noise of a relative covariance below which it is taken for log-normal
 _CONTRACTION = 0.99  # largest singular value of A
+_LARGEST_MEMORY = 0.9995  # the same of a step much shorter than a bin of the moments
 _LARGEST_VARIANCE = 4.0  # of a log rate
+_WIDER = (1, 4, 16)  # bins that are taken together
+_FEWEST_BINS = 20  # of a trial, wide ones
+_LEAST_MEMORY = 0.05  # eigenvalue over a wide bin; below, nothing is known of it
 Start = tuple[np.ndarray, np.ndarray, np.ndarray]
+
+
+def starts(counts: np.ndarray, seen: np.ndarray, n_latents: int) -> list[Start]:
+    """Starts from bins of several widths: where counts are rare, narrow ones show noise alone.
+
+    Parameters and results as of `spectral_start`, all for the bins given.
+    """
+    found = []
+    for factor in _WIDER:
+        n_bins = counts.shape[1] // factor
+        if factor > 1 and n_bins < _FEWEST_BINS:
+            break
+        wide = lambda x, n=n_bins, f=factor: x[:, : n * f].reshape(len(x), n, f, -1)  # noqa: E731
+        # a wide bin with a gap counts for what was seen of it
+        share = wide(seen).mean(2)
+        total = wide(np.where(seen, counts, 0)).sum(2) / np.maximum(share, 1 / factor)
+        A, C, d = spectral_start(total, share > 0.5, n_latents)
+        found.append((_root(A, factor), C, d - np.log(factor)))
+    return found
+
+
+def _root(A: np.ndarray, n: int) -> np.ndarray:
+    """Dynamics of a step of which ``n`` make those given, as far as they have memory."""
+    if n == 1:
+        return A
+    value, vector = np.linalg.eig(A)
+    value = np.where((value.real <= 0) | (np.abs(value) < _LEAST_MEMORY), _LEAST_MEMORY, value)
+    root = (vector * value.astype(complex) ** (1 / n) @ np.linalg.pinv(vector)).real
+    left, size, right = np.linalg.svd(root)
+    return (left * np.minimum(size, _LARGEST_MEMORY)) @ right
 
 
 def spectral_start(counts: np.ndarray, seen: np.ndarray, n_latents: int) -> Start:

@@ -4,7 +4,10 @@ import numpy as np
 import pytest
 from scipy.linalg import subspace_angles
 
-from latentspike.models.linear_dynamics.spectral_start import spectral_start
+from latentspike import SpikeData
+from latentspike.models.linear_dynamics import PLDS
+from latentspike.models.linear_dynamics.spectral_start import _root, spectral_start
+from latentspike.models.protocol import DataSpec
 
 
 def test_it_finds_the_system_in_much_data(linear_recording):
@@ -40,3 +43,30 @@ def test_hidden_counts_are_not_read(rng, linear_recording):
     found, other = (spectral_start(c, seen, 2) for c in (data.counts, spoiled))
     for a, b in zip(found, other, strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+def test_the_root_of_dynamics_makes_them_again_and_is_real():
+    turn = 0.8 * np.array([[np.cos(1.2), -np.sin(1.2)], [np.sin(1.2), np.cos(1.2)]])
+    root = _root(turn, 4)
+    np.testing.assert_allclose(np.linalg.matrix_power(root, 4), turn, atol=1e-12)
+    # what has no memory over a wide bin, or alternates, is taken for the shortest memory
+    np.testing.assert_allclose(
+        _root(np.diag([-0.5, 0.0]), 2), np.sqrt(0.05) * np.eye(2), atol=1e-12
+    )
+
+
+def test_slow_latents_behind_rare_spikes_are_found(rng):
+    """0.06 spikes per bin, a latent that lasts 300 bins: narrow bins show noise alone."""
+    x = np.zeros(3000)
+    for t in range(1, 3000):
+        x[t] = x[t - 1] * np.exp(-1 / 300) + rng.normal() * np.sqrt(2 / 300)
+    loading = np.where(np.arange(9) < 5, 0.8, -0.8)
+    counts = rng.poisson(0.06 * np.exp(x[:, None] * loading))
+    data = SpikeData(counts[None], 0.004)
+    model = PLDS(n_latents=1, n_iterations=20)
+    params, prepared = model.init(DataSpec.of(data)), model.prepare(data)
+    state = model.begin(params, prepared)
+    while not model.is_finished(state):
+        state, _ = model.advance(state, prepared)
+    found = model.infer(model.finish(params, state, prepared), data).factors[0, :, 0]
+    assert abs(np.corrcoef(found, x)[0, 1]) > 0.8
