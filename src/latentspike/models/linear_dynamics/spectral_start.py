@@ -41,8 +41,8 @@ def _root(A: np.ndarray, n: int) -> np.ndarray:
     if n == 1:
         return A
     value, vector = np.linalg.eig(A)
-    value = np.where((value.real <= 0) | (np.abs(value) < _LEAST_MEMORY), _LEAST_MEMORY, value)
-    root = (vector * value.astype(complex) ** (1 / n) @ np.linalg.pinv(vector)).real
+    value = np.where((np.real(value) <= 0) | (np.abs(value) < _LEAST_MEMORY), _LEAST_MEMORY, value)
+    root = np.real((vector * value.astype(complex) ** (1 / n)) @ np.linalg.pinv(vector))
     left, size, right = np.linalg.svd(root)
     return (left * np.minimum(size, _LARGEST_MEMORY)) @ right
 
