@@ -153,6 +153,7 @@ def test_nothing_compiles_twice():
     assert programs[0]._cache_size() == 1
 
 
+@pytest.mark.slow
 def test_lfads_side_by_side_is_lfads_one_after_another():
     """What a GPU compiles, on this CPU."""
     counts = np.random.default_rng(4).poisson(1.0, (30, 8, 6))
