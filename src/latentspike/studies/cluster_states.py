@@ -23,8 +23,7 @@ from latentspike.evaluate import Spectrum, cluster_states, power_spectrum
 from latentspike.plot import save
 from latentspike.plot.spectra import power_spectra
 from latentspike.studies.cluster_fits import BIN, run_network
-from latentspike.studies.common import arguments, keep, kept_before
-from latentspike.studies.jobs import fit_arguments
+from latentspike.studies.common import arguments, fit_arguments, keep, kept_before
 
 PARTS = ("spectra", "strengths", "neurons")
 SPECTRA_AT = tuple(np.arange(58.0, 65.01, 0.5).tolist())  # mV

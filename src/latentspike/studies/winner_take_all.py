@@ -30,8 +30,7 @@ from latentspike.plot.switching import switches as draw_switches
 from latentspike.simulate import neurons_by_population, winner_take_all
 from latentspike.spikes import SpikeData
 from latentspike.studies import winner_take_all_fits as fits
-from latentspike.studies.common import arguments, keep, kept_before, spread
-from latentspike.studies.jobs import fit_arguments
+from latentspike.studies.common import arguments, fit_arguments, keep, kept_before, spread
 
 PARTS = ("baselines", "before", "fits")
 PAPER = {"r": "0.81 ± 0.02", "smoothing": "–", "model": "7.8 ± 4.1", "network": "10.3 ± 2.7"}
