@@ -7,132 +7,15 @@ at laptop and at full scale, what it costs, and what the paper claims.
 from __future__ import annotations
 
 import difflib
-import shlex
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Literal, get_args
 
 from latentspike.studies import claims_keshtkaran as keshtkaran
 from latentspike.studies import claims_wang as wang
-from latentspike.studies.claims import Claim
 from latentspike.studies.claims_wang_switching import SWITCHING
+from latentspike.studies.study import PAPERS, SCALES, Cost, Scale, Step, Study
 
-Scale = Literal["laptop", "full"]
-SCALES: tuple[Scale, ...] = get_args(Scale)
-PAPERS = {
-    "keshtkaran-2019": "Keshtkaran & Pandarinath (2019), Enabling hyperparameter optimization in "
-    "sequential autoencoders for spiking neural data",
-    "wang-2022": "Wang, Schmutz, Brea & Gerstner (2022), Mesoscopic modeling of hidden spiking "
-    "neurons",
-}
+__all__ = ["PAPERS", "RECORDINGS", "SCALES", "STUDIES", "Cost", "Scale", "Step", "Study", "find"]
 RECORDINGS = "LATENTSPIKE_TEST_DATA"  # the variable that names the folder of real recordings
 _MEASURED = "docs/studies.md"
-
-
-@dataclass(frozen=True)
-class Cost:
-    """What a scale takes on 2 cores.
-
-    Parameters
-    ----------
-    minutes : about; None if nobody knows
-    source : where the number comes from
-    """
-
-    minutes: float | None
-    source: str
-
-    @property
-    def text(self) -> str:
-        """The minutes, in hours where they are many.
-
-        Examples
-        --------
-        >>> Cost(0.33, "").text, Cost(14, "").text, Cost(4320, "").text, Cost(None, "").text
-        ('1 min', '14 min', '72 h', 'not measured')
-        """
-        if self.minutes is None:
-            return "not measured"
-        if self.minutes > 180:
-            return f"{self.minutes / 60:.0f} h"
-        return f"{max(1, round(self.minutes))} min"
-
-
-@dataclass(frozen=True)
-class Step:
-    """A module of `latentspike.studies` to call.
-
-    Parameters
-    ----------
-    module : its name there
-    laptop, full : arguments, as on a command line; ``{folder}`` stands for that of the study
-    has_jobs : whether it takes ``--jobs``
-    """
-
-    module: str
-    laptop: str = ""
-    full: str = ""
-    has_jobs: bool = False
-
-    def words(self, scale: Scale, folder: Path, *, out: Path, jobs: int | None) -> list[str]:
-        """Arguments of a run.
-
-        Parameters
-        ----------
-        scale : whose arguments
-        folder : of the study
-        out : of this step
-        jobs : processes at a time; None for the module's own number
-        """
-        given = shlex.split(self.laptop if scale == "laptop" else self.full)
-        words = [word.replace("{folder}", str(folder)) for word in given] + ["--out", str(out)]
-        return [*words, "--jobs", str(jobs)] if jobs is not None and self.has_jobs else words
-
-
-@dataclass(frozen=True)
-class Study:
-    """A figure or table of a paper and how it is redone.
-
-    Parameters
-    ----------
-    name : paper and figure
-    title : what it shows, and what stands in for recordings of the paper
-    steps : called one after the other; none if there is no study yet
-    laptop, full : costs
-    claims : sentences of the paper that the results are held against
-    needs : environment variables and extras
-    also : other figures that the same run redoes
-    missing : why there is no study yet
-    """
-
-    name: str
-    title: str
-    steps: tuple[Step, ...] = ()
-    laptop: Cost = Cost(None, "")
-    full: Cost = Cost(None, "")
-    claims: tuple[Claim, ...] = ()
-    needs: tuple[str, ...] = ()
-    also: tuple[str, ...] = ()
-    missing: str = ""
-
-    @property
-    def paper(self) -> str:
-        """The paper's authors, year and title."""
-        return PAPERS[self.name.split("/")[0]]
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Its own name and those of the other figures of the same run."""
-        return (self.name, *(f"{self.name.split('/')[0]}/{figure}" for figure in self.also))
-
-    def cost(self, scale: Scale) -> Cost:
-        """At a scale."""
-        return self.laptop if scale == "laptop" else self.full
-
-    def folder_of(self, step: Step, folder: Path) -> Path:
-        """Where a step leaves its results: in the study's folder, or in one of its own there."""
-        return folder if len(self.steps) == 1 else folder / step.module
-
 
 STUDIES = (
     Study(
