@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from latentspike.dynamics import Network
     from latentspike.spikes import SpikeData
 
-World = Literal["chaotic-rnn", "linear-factors", "lorenz", "winner-take-all", "cluster"]
+World = Literal["chaotic-rnn", "linear-factors", "lorenz", "reaching", "winner-take-all", "cluster"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +37,8 @@ class Simulate(Common):
     """
 
     world: Annotated[World, conf.Positional, conf.arg(metavar="WORLD")]
-    """chaotic-rnn (input-driven network), linear-factors, lorenz, winner-take-all or cluster."""
+    """chaotic-rnn (input-driven network), linear-factors, lorenz, reaching (motor cortex and hand,
+    from 0.25 s before to 0.45 s after movement onset), winner-take-all or cluster."""
     out: Annotated[str, conf.arg(metavar="FILE")]
     """File to write, ending in .h5, .npz or .nwb."""
     seed: int = 0
@@ -131,9 +132,10 @@ def _check_sizes(options: Simulate) -> None:
         if value is not None and value < 1:
             raise UsageError(f"--{name} must be at least 1, got {value}")
     no_network = [n for n in ("conditions", "mean_rate") if options.world in NETWORKS]
+    fixed_length = ["duration"] if options.world == "reaching" else []
     owners = {"speed": ("lorenz",), "strength": ("cluster",), "clusters": ("cluster",)}
     owners |= {"fit_config": NETWORKS}
-    for name in (*owners, *no_network):
+    for name in (*owners, *no_network, *fixed_length):
         if getattr(options, name) is not None and options.world not in owners.get(name, ()):
             flag = f"--{name.replace('_', '-')}"
             whose = f" belongs to {' and '.join(owners[name])};" if name in owners else ":"

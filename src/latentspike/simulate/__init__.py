@@ -1,4 +1,4 @@
-"""Worlds with a known answer: chaotic networks, low-dimensional factors, spiking networks."""
+"""Worlds with a known answer: chaotic networks, factors, reaches, spiking networks."""
 
 from latentspike.simulate.chaotic_rnn import ChaoticRNN, chaotic_rnn
 from latentspike.simulate.examples import cluster_network, winner_take_all
@@ -13,6 +13,7 @@ from latentspike.simulate.linear_factors import (
 )
 from latentspike.simulate.lorenz import Lorenz, lorenz
 from latentspike.simulate.perturb import PulseTrials, pulse_experiment
+from latentspike.simulate.reaching import Reaching, reaching
 
 __all__ = [
     "Asynchronous",
@@ -23,6 +24,7 @@ __all__ = [
     "Lorenz",
     "Pulse",
     "PulseTrials",
+    "Reaching",
     "chaotic_rnn",
     "cluster_network",
     "lif_network",
@@ -31,5 +33,6 @@ __all__ = [
     "neurons_by_population",
     "noisy_linear_samples",
     "pulse_experiment",
+    "reaching",
     "winner_take_all",
 ]
