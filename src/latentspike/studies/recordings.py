@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,12 @@ from typing import Any
 import numpy as np
 from scipy.io import loadmat
 
+from latentspike.io import ReadOptions, read_nwb
 from latentspike.spikes import SpikeData, Split, bin_continuous, resample_series
+
+MC_MAZE = "LATENTSPIKE_MC_MAZE"  # the variable that names the file of that recording
+MC_MAZE_FILE = "sub-Jenkins_ses-full_desc-train_behavior+ecephys.nwb"
+MC_MAZE_DOWNLOAD = "pip install dandi; dandi download DANDI:000128/0.220113.0400"
 
 
 def rat_motor_cortex(folder: Path, *, draw: int = 1) -> tuple[SpikeData, Split]:
@@ -49,6 +55,70 @@ def monkey_m1(folder: Path) -> SpikeData:
     aligned = np.full((*counts.shape[:2], 2), np.nan)
     aligned[:, 7:] = velocity
     return SpikeData(counts.astype(np.int64), MONKEY_BIN_WIDTH, behavior={"velocity": aligned})
+
+
+def mc_maze_file(given: str | None = None) -> Path:
+    """Where the NWB file of MC_Maze is: as given, or from ``LATENTSPIKE_MC_MAZE``.
+
+    Raises
+    ------
+    FileNotFoundError : if neither names a file, with the command that downloads it.
+    """
+    name = given or os.environ.get(MC_MAZE, "")
+    if not name or not Path(name).is_file():
+        found = f"{name} is no file" if name else f"{MC_MAZE} is not set"
+        raise FileNotFoundError(
+            f"{found}: set it to the recording MC_Maze, which `{MC_MAZE_DOWNLOAD}` downloads to "
+            f"000128/sub-Jenkins/{MC_MAZE_FILE}"
+        )
+    return Path(name)
+
+
+def mc_maze(
+    path: str | os.PathLike[str],
+    *,
+    bin_width: float = 0.002,
+    n_neurons: int | None = 150,
+    seed: int = 0,
+) -> SpikeData:
+    """Straight and curved reaches of monkey J (Churchland & Kaufman; DANDI 000128, MC_Maze).
+
+    Monkey and task of the 2019 paper: 2295 trials and 182 units where the paper has 2296 and 202.
+    From 250 ms before to 450 ms after movement onset; units that the Neural Latents Benchmark
+    holds out are units like all others here.
+
+    Parameters
+    ----------
+    path : NWB file with trials column ``move_onset_time`` and time series ``hand_pos``,
+        ``hand_vel``; trials without onset are left out
+    bin_width : seconds
+    n_neurons : so many units, drawn at random; None takes all
+    seed : of that draw
+
+    Returns
+    -------
+    Recording with ``behavior["hand_position"]`` and ``["hand_velocity"]`` [trials, bins, 2] in the
+    file's units (m, m/s), NaN where the hand was not tracked, ``conditions`` the mazes.
+    """
+    data = read_nwb(
+        path,
+        ReadOptions(
+            bin_width=bin_width,
+            align_to="move_onset_time",
+            window=(-0.25, 0.45),
+            condition="trial_type",
+            behavior=("hand_pos", "hand_vel"),
+            drop_missing_events=True,
+            duplicates="keep",  # a time to the millisecond may well come twice
+            max_gap=0.02,
+        ),
+    )
+    hand = {"hand_position": data.behavior["hand_pos"], "hand_velocity": data.behavior["hand_vel"]}
+    data = data.replace(behavior=hand, heldout=None)
+    if n_neurons is None or n_neurons >= data.n_neurons:
+        return data
+    generator = np.random.default_rng(seed)
+    return data.select_neurons(np.sort(generator.choice(data.n_neurons, n_neurons, replace=False)))
 
 
 def linear_track(folder: Path, *, bin_width: float = 0.05) -> SpikeData:

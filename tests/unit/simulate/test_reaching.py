@@ -30,7 +30,7 @@ def test_reaching_rates_are_those_of_motor_cortex():
 
 def test_hand_goes_to_its_target_by_straight_and_curved_paths():
     data = reaching(SMALL, variability=0.0, seed=0)
-    place, shape = data.behavior["hand_position"], data.conditions
+    place, shape = data.behavior["hand_position"], np.asarray(data.conditions)
     assert np.abs(place[:, data.times < 0]).max() == 0
     assert np.linalg.norm(place[:, -1], axis=1) == pytest.approx(np.full(96, 0.12), abs=1e-3)
     unit = place[:, -1] / np.linalg.norm(place[:, -1], axis=1, keepdims=True)
