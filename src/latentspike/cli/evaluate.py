@@ -15,6 +15,7 @@ from latentspike.cli.outcome import Report
 if TYPE_CHECKING:
     from latentspike.cli.recording import Prepared
     from latentspike.evaluate import Score
+    from latentspike.models.smoothing import GaussianSmoothing
     from latentspike.spikes import Posterior, SpikeData, Split
 
 PAPER_WIDTH = 0.06  # seconds; Keshtkaran & Pandarinath (2019), section 4.3
@@ -31,7 +32,7 @@ OWN_SPIKES_NOTE = (
 class Evaluate(Common):
     """Score the inference on the validation trials, beside Gaussian smoothing of the same spikes.
 
-    The smoothing's width is chosen on the training trials, by held-out neurons if there are any.
+    The smoothing's width is chosen on the training trials, and another for held-out neurons.
     Scores at the width of the paper, 60 ms, and those of the true rates, where they are known,
     stand below the table. Writes RUN/scores.json.
     """
@@ -57,7 +58,7 @@ def run(options: Evaluate) -> Report:
     posterior = files.open_posterior(folder)
     _, prepared, split = files.open_run(folder)
     data, pick = recording.graded(prepared, split)
-    width, smoothed, paper = _baselines(prepared, split, pick)
+    baseline, smoothed, paper = _baselines(prepared, split, pick)
     rows = score_table(data, pick(posterior), baseline=smoothed, lag=options.lag)
     rows += _population_rows(data, pick(posterior))
     others = {"paper": paper, "truth": _true_rates(data)}
@@ -67,14 +68,18 @@ def run(options: Evaluate) -> Report:
     document = {
         "run": str(folder),
         "n_validation_trials": data.n_trials,
-        "baseline": {"name": "gaussian smoothing", "width": width},
+        "baseline": {
+            "name": "gaussian smoothing",
+            "width": baseline.width,
+            "heldout_width": baseline.heldout_width,
+        },
         "scores": as_records(rows),
         "paper_baseline": {"width": PAPER_WIDTH, "values": values.get("paper", {})},
         "true_rates": values.get("truth", {}),
         "note": _note(rows, split),
     }
     write_json(folder / files.SCORES, document)
-    return Report(document, format_scores(rows, width, values, document["note"]))
+    return Report(document, format_scores(rows, baseline, values, document["note"]))
 
 
 def _note(rows: list[Score], split: Split | None) -> str:
@@ -106,25 +111,20 @@ def _correlation(a: np.ndarray, b: np.ndarray) -> float | None:
 
 def _baselines(
     prepared: Prepared, split: Split | None, pick: Callable[[Posterior], Posterior]
-) -> tuple[float, Posterior, Posterior | None]:
-    """Width (seconds) chosen on the training trials, its posterior, and that of the paper's."""
-    from latentspike.models.smoothing import choose_width
+) -> tuple[GaussianSmoothing, Posterior, Posterior | None]:
+    """Smoothing tuned on the training trials, its posterior, and that of the paper's."""
+    from latentspike.models.smoothing import GaussianSmoothing, tuned_smoothing
 
     train = prepared.data if split is None else prepared.data.select_trials(split.train)
-    if train.kind != "counts":
-        return PAPER_WIDTH, pick(_smoothing(PAPER_WIDTH, train, prepared.whole)), None
-    width = choose_width(train)
-    smoothed = pick(_smoothing(width, train, prepared.whole))
-    if width == PAPER_WIDTH:
-        return width, smoothed, smoothed
-    return width, smoothed, pick(_smoothing(PAPER_WIDTH, train, prepared.whole))
+    fixed = GaussianSmoothing(width=PAPER_WIDTH)
+    tuned = tuned_smoothing(train) if train.kind == "counts" else fixed
+    smoothed, paper = (pick(_smoothing(m, train, prepared.whole)) for m in (tuned, fixed))
+    return tuned, smoothed, paper if train.kind == "counts" else None
 
 
-def _smoothing(width: float, train: SpikeData, whole: SpikeData) -> Posterior:
+def _smoothing(model: GaussianSmoothing, train: SpikeData, whole: SpikeData) -> Posterior:
     from latentspike.models.protocol import DataSpec
-    from latentspike.models.smoothing import GaussianSmoothing
 
-    model = GaussianSmoothing(width=width)
     return model.infer(model.estimate(model.init(DataSpec.of(train)), train), whole)
 
 
@@ -143,17 +143,18 @@ def _true_rates(data: SpikeData) -> Posterior | None:
 
 
 def format_scores(
-    rows: list[Score], width: float, others: dict[str, dict[str, Any]], remark: str = ""
+    rows: list[Score],
+    baseline: GaussianSmoothing,
+    others: dict[str, dict[str, Any]],
+    remark: str = "",
 ) -> str:
     """Table for people: the model beside smoothing; below, other rates for orientation."""
     from latentspike.evaluate import format_table
 
     text = [*format_table(rows).splitlines(), ""]
-    text.append(
-        f"baseline: Gaussian smoothing with σ = {1e3 * width:g} ms, chosen on training trials"
-    )
+    text.append(f"baseline: Gaussian smoothing with {baseline.label}, chosen on training trials")
     names = {"truth": "the true rates themselves"}
-    if width != PAPER_WIDTH:
+    if {baseline.width, baseline.heldout_width} - {PAPER_WIDTH, None}:
         names["paper"] = f"smoothing with the paper's σ = {1e3 * PAPER_WIDTH:g} ms"
     for name, heading in names.items():
         values = [

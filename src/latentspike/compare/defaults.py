@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from latentspike.compare.settings import Rival, Tables, merged
-from latentspike.evaluate import PopulationLabels, stability_against_number
+from latentspike.evaluate import PopulationLabels, choose_psth_width, stability_against_number
 from latentspike.models.neulvm import NeuLVM
 from latentspike.models.registry import MODELS, model_from_config, model_to_config
-from latentspike.models.smoothing import choose_width
+from latentspike.models.smoothing import GaussianSmoothing, tuned_smoothing
 from latentspike.models.tree import flatten
 from latentspike.search.defaults import choose_model, choose_training
 from latentspike.spikes import SpikeData
@@ -123,7 +123,17 @@ Chosen = tuple[Tables, tuple[str, ...]]
 def _smoothing(known: SpikeData, tables: Tables) -> Chosen:
     if "width" in tables["model"]:
         return {}, ()
-    width = choose_width(known) if known.kind == "counts" else _SMOOTHING_WIDTH
+    fixed = GaussianSmoothing(_SMOOTHING_WIDTH)
+    chosen = tuned_smoothing(known) if known.kind == "counts" else fixed
+    widths = {"width": chosen.width, "heldout_width": chosen.heldout_width}
+    return {"model": {k: v for k, v in widths.items() if v is not None}}, (chosen.label,)
+
+
+def _psth(known: SpikeData, tables: Tables) -> Chosen:
+    if known.kind != "counts" or "width" in tables["model"]:
+        return {}, ()
+    by_condition = tables["model"].get("by_condition", True)
+    width = choose_psth_width(known if by_condition else known.replace(conditions=None))
     return {"model": {"width": width}}, (f"σ = {1e3 * width:g} ms",)
 
 
@@ -174,6 +184,7 @@ _CHOICES: dict[str, Callable[[SpikeData, Tables], Chosen]] = {
     "slds": _latents,
     "gpfa": _latents,
     "smoothing": _smoothing,
+    "psth": _psth,
 }
 
 

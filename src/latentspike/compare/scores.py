@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from latentspike.evaluate import decode_blind, score_table
+from latentspike.evaluate import choose_psth_width, decode_blind, score_table
 from latentspike.evaluate.recovery import r2_from_sums
 from latentspike.spikes import Posterior, SpikeData, Split
 
@@ -78,10 +78,12 @@ def measure(
 
 
 def _tabled(test: SpikeData, found: Posterior) -> list[Measure]:
-    rows = score_table(test, found)
+    # the same for all models, and for all that the jackknife leaves
+    width = None if test.conditions is None else choose_psth_width(test)
+    rows = score_table(test, found, psth_width=width)
     without: list[dict[str, float | None]] = []
     for kept in kept_trials(test.n_trials):
-        again = score_table(test.select_trials(kept), _some(found, kept))
+        again = score_table(test.select_trials(kept), _some(found, kept), psth_width=width)
         without.append({row.metric: row.value for row in again})
     return [
         _measure(row.metric, row.unit, row.value, [w[row.metric] for w in without], row.note)

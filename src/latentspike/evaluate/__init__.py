@@ -19,7 +19,7 @@ from latentspike.evaluate.populations import (
     find_populations,
     stability_against_number,
 )
-from latentspike.evaluate.psth import PsthR2, psth_r2
+from latentspike.evaluate.psth import PsthR2, choose_psth_width, psth_r2
 from latentspike.evaluate.pulses import PulseOutcomes, pulse_outcomes
 from latentspike.evaluate.recovery import RateR2, rate_r2
 from latentspike.evaluate.spectra import Spectrum, power_spectrum
@@ -43,6 +43,7 @@ __all__ = [
     "Switches",
     "as_records",
     "bits_per_spike",
+    "choose_psth_width",
     "cluster_states",
     "co_smoothing_bits",
     "decode",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -55,6 +56,7 @@ def score_table(
     *,
     baseline: Posterior | None = None,
     lag: float = 0.0,
+    psth_width: float | None = None,
 ) -> list[Score]:
     """Every metric that applies to this recording, the baseline's value beside it.
 
@@ -71,6 +73,8 @@ def score_table(
         For example of `latentspike.models.smoothing.GaussianSmoothing`.
     lag : float
         Seconds by which neural activity leads behavior (not used by the whole-trial decoder).
+    psth_width : float, optional
+        Of `psth_r2`; by default chosen on these trials.
 
     Returns
     -------
@@ -95,11 +99,13 @@ def score_table(
     posteriors = [posterior] if baseline is None else [posterior, baseline]
     return [
         _row(metric, unit, scorer, data, posteriors)
-        for metric, unit, scorer in _applicable(data, lag)
+        for metric, unit, scorer in _applicable(data, lag, psth_width)
     ]
 
 
-def _applicable(data: SpikeData, lag: float) -> Iterator[tuple[str, str, Scorer]]:
+def _applicable(
+    data: SpikeData, lag: float, psth_width: float | None
+) -> Iterator[tuple[str, str, Scorer]]:
     if "rates" in data.truth:
         yield "rates R²", "", rate_r2
     if data.kind == "counts":
@@ -109,7 +115,7 @@ def _applicable(data: SpikeData, lag: float) -> Iterator[tuple[str, str, Scorer]
             yield "forward bits per spike", "bits/spike", forward_bits
         yield "held-in bits per spike", "bits/spike", heldin_bits
         if data.conditions is not None:
-            yield "PSTH R²", "", psth_r2
+            yield "PSTH R²", "", partial(psth_r2, width=psth_width)
     for name, values in data.behavior.items():
         for decoder, settings in _DECODERS.items():
             delay = 0.0 if settings.get("n_history_bins") == "trial" else lag

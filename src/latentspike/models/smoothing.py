@@ -27,12 +27,15 @@ class GaussianSmoothing:
     Parameters
     ----------
     width : float
-        Standard deviation of the Gaussian in seconds; see `choose_width`.
+        Standard deviation of the Gaussian in seconds; see `tuned_smoothing`.
     forward : "mean" or "last"
         Held-in neurons in forward bins get their mean rate over the training data, or their
         smoothed rate in the last bin read. (Held-out ones follow by the regression.)
     penalty : float
         Ridge penalty of the regression, see `fit_poisson`.
+    heldout_width : float, optional
+        Of the rates that the regression reads, by default ``width``. It averages over neurons
+        and so gets by with less smoothing than a neuron's own rate.
 
     References
     ----------
@@ -53,14 +56,34 @@ class GaussianSmoothing:
     width: float = 0.06
     forward: Literal["mean", "last"] = "mean"
     penalty: float = 10.0
+    heldout_width: float | None = None
 
     def __post_init__(self) -> None:
-        if not (np.isfinite(self.width) and self.width > 0):
-            raise ValueError(f"width must be a positive number of seconds, got {self.width}")
+        for name, width in (("width", self.width), ("heldout_width", self._read_width)):
+            if not (np.isfinite(width) and width > 0):
+                raise ValueError(f"{name} must be a positive number of seconds, got {width}")
         if self.forward not in ("mean", "last"):
             raise ValueError(f"forward must be 'mean' or 'last', got {self.forward!r}")
         if not self.penalty > 0:
             raise ValueError(f"penalty must be positive, got {self.penalty}")
+
+    @property
+    def label(self) -> str:
+        """The widths in words.
+
+        Examples
+        --------
+        >>> GaussianSmoothing(0.06).label, GaussianSmoothing(0.06, heldout_width=0.02).label
+        ('σ = 60 ms', 'σ = 60 ms (20 ms for held-out neurons)')
+        """
+        own = f"σ = {1e3 * self.width:g} ms"
+        if self._read_width == self.width:
+            return own
+        return f"{own} ({1e3 * self._read_width:g} ms for held-out neurons)"
+
+    @property
+    def _read_width(self) -> float:
+        return self.width if self.heldout_width is None else self.heldout_width
 
     def init(self, spec: DataSpec, *, key: jax.Array | None = None) -> Params:
         """Parameters before any fit: mean counts per bin, and a regression that returns them.
@@ -88,7 +111,7 @@ class GaussianSmoothing:
         fitted = {**params, "mean_counts": DataSpec.of(data).mean_counts}
         if not data.heldout.any():
             return fitted
-        smoothed = self._smoothed(fitted, data)
+        smoothed = _smoothed(fitted, data, self._read_width)
         bins, n_heldout = slice(0, data.n_read_bins), int(data.heldout.sum())
         regression = fit_poisson(
             smoothed.reshape(-1, smoothed.shape[2]),
@@ -117,31 +140,26 @@ class GaussianSmoothing:
         ``n_samples`` and ``key`` are part of the protocol and change nothing here.
         """
         _check(params, data)
-        smoothed = self._smoothed(params, data)
-        held_in = np.flatnonzero(~data.heldout)
         expected = np.empty(data.counts.shape)
-        expected[:, : data.n_read_bins, held_in] = smoothed
-        if data.n_forward_bins:
-            after = params["mean_counts"][held_in]
-            if self.forward == "last":
-                after = smoothed[:, -1:]
-            expected[:, data.n_read_bins :, held_in] = after
+        expected[:, :, ~data.heldout] = self._heldin(params, data, self.width)
         if data.heldout.any():
-            expected[:, :, data.heldout] = self._heldout(params, data, expected[:, :, held_in])
+            features = expected[:, :, ~data.heldout]
+            if self._read_width != self.width:
+                features = self._heldin(params, data, self._read_width)
+            expected[:, :, data.heldout] = self._heldout(params, data, features)
         scale = data.bin_width if data.kind == "counts" else 1.0
         return Posterior(
             expected / scale, data.bin_width, data.trial_ids, data.neuron_ids, t_start=data.t_start
         )
 
-    def _smoothed(self, params: Params, data: SpikeData) -> np.ndarray:
-        """Held-in counts per bin, smoothed; the mean where the kernel covers nothing observed."""
-        bins = slice(0, data.n_read_bins)
-        smoothed, weight = smooth(
-            data.counts[:, bins, ~data.heldout],
-            data.observed[:, bins, ~data.heldout],
-            width_bins=self.width / data.bin_width,
-        )
-        return np.where(weight > 0, smoothed, params["mean_counts"][~data.heldout])
+    def _heldin(self, params: Params, data: SpikeData, width: float) -> np.ndarray:
+        """Expected counts of held-in neurons in all bins."""
+        smoothed = _smoothed(params, data, width)
+        after = params["mean_counts"][~data.heldout]
+        if self.forward == "last":
+            after = smoothed[:, -1:]
+        shape = (data.n_trials, data.n_forward_bins, smoothed.shape[2])
+        return np.concatenate([smoothed, np.broadcast_to(after, shape)], axis=1)
 
     def _heldout(self, params: Params, data: SpikeData, features: np.ndarray) -> np.ndarray:
         if np.isnan(params["intercept"]).any():  # `init` only: no regression has been fitted
@@ -152,6 +170,17 @@ class GaussianSmoothing:
             params["weights"], params["intercept"], params["feature_mean"], params["feature_spread"]
         )
         return regression.predict(features)
+
+
+def _smoothed(params: Params, data: SpikeData, width: float) -> np.ndarray:
+    """Held-in counts per bin, smoothed; the mean where the kernel covers nothing observed."""
+    bins = slice(0, data.n_read_bins)
+    smoothed, weight = smooth(
+        data.counts[:, bins, ~data.heldout],
+        data.observed[:, bins, ~data.heldout],
+        width_bins=width / data.bin_width,
+    )
+    return np.where(weight > 0, smoothed, params["mean_counts"][~data.heldout])
 
 
 def _check(params: Params, data: SpikeData) -> None:
@@ -166,15 +195,33 @@ def _check(params: Params, data: SpikeData) -> None:
         raise ValueError("held-out neurons are predicted by Poisson regression: it needs counts")
 
 
-def choose_width(
-    data: SpikeData, widths: Sequence[float] = (0.01, 0.02, 0.04, 0.06, 0.1, 0.15, 0.25, 0.4)
-) -> float:
-    """The kernel width that makes spikes most likely which the smoothing did not see.
+WIDTHS = (0.01, 0.02, 0.04, 0.06, 0.1, 0.15, 0.25, 0.4)  # seconds
 
-    With held-out neurons: those of every fourth trial, predicted by a baseline that was fitted to
-    the other trials (300 trials at most are used). Without: the bins of the neuron itself,
-    smoothed without the own bin, so that the narrowest kernel does not win by copying, and mixed
-    with 1 % of the neuron's mean, so that one lonely spike does not decide.
+
+def tuned_smoothing(data: SpikeData) -> GaussianSmoothing:
+    """The baseline with both widths chosen on these trials.
+
+    Raises
+    ------
+    ValueError
+        If the data is continuous.
+
+    Examples
+    --------
+    >>> from latentspike.simulate import linear_factors
+    >>> data = linear_factors(n_conditions=4, n_trials_per_condition=2, seed=0)
+    >>> tuned_smoothing(data).width in WIDTHS
+    True
+    """
+    heldout = choose_heldout_width(data) if data.heldout.any() else None
+    return GaussianSmoothing(width=choose_width(data), heldout_width=heldout)
+
+
+def choose_width(data: SpikeData, widths: Sequence[float] = WIDTHS) -> float:
+    """The kernel width that makes a neuron's spikes most likely, each without its own bin.
+
+    So the narrowest kernel does not win by copying. The smoothed rate is mixed with 1 % of the
+    neuron's mean, so that one lonely spike does not decide.
 
     Parameters
     ----------
@@ -193,17 +240,47 @@ def choose_width(
     ValueError
         If the data is continuous, or there is no candidate.
     """
-    widths = [float(width) for width in widths]
-    if not widths or data.kind != "counts":
-        raise ValueError("choose_width needs at least one width, and spike counts")
-    if not data.heldout.any() or data.n_trials < 4:
-        return max(widths, key=lambda width: leave_one_out_log_likelihood(data, width))
+    _check_candidates(data, widths)
+    return float(max(widths, key=lambda width: leave_one_out_log_likelihood(data, width)))
+
+
+def choose_heldout_width(data: SpikeData, widths: Sequence[float] = WIDTHS) -> float:
+    """The width for the regression: that which makes spikes of held-out neurons most likely.
+
+    Those of every fourth trial, predicted by a baseline that was fitted to the other trials (300
+    trials at most are used). With fewer than four trials the width of `choose_width`.
+
+    Parameters
+    ----------
+    data : SpikeData
+        Counts, with held-out neurons.
+    widths : sequence of float
+        Candidates in seconds.
+
+    Returns
+    -------
+    float
+        The best of ``widths``, in seconds.
+
+    Raises
+    ------
+    ValueError
+        If the data is continuous, or there is no candidate.
+    """
+    _check_candidates(data, widths)
+    if data.n_trials < 4:
+        return choose_width(data, widths)
     some = data.select_trials(
         np.linspace(0, data.n_trials - 1, min(data.n_trials, 300)).astype(int)
     )
     scored = np.arange(some.n_trials) % 4 == 3
     known, unknown = some.select_trials(~scored), some.select_trials(scored)
-    return max(widths, key=lambda width: _heldout_log_likelihood(width, known, unknown))
+    return float(max(widths, key=lambda width: _heldout_log_likelihood(width, known, unknown)))
+
+
+def _check_candidates(data: SpikeData, widths: Sequence[float]) -> None:
+    if not len(widths) or data.kind != "counts":
+        raise ValueError("to choose a width takes at least one candidate, and spike counts")
 
 
 def _heldout_log_likelihood(width: float, known: SpikeData, unknown: SpikeData) -> float:

@@ -28,7 +28,7 @@ def taking_turns(rng):
 
 def test_the_width_of_smoothing_is_chosen_or_given(recording):
     chosen = settled("smoothing", recording)
-    assert chosen.notes == (f"σ = {1e3 * chosen.model.width:g} ms",)
+    assert chosen.notes == (chosen.model.label,)
     given = settled("smoothing", recording, model={"width": 0.123})
     assert given.model.width == 0.123 and given.notes == ()
 

@@ -3,7 +3,7 @@ import pytest
 from scipy.ndimage import gaussian_filter1d
 
 from latentspike import Posterior
-from latentspike.evaluate import psth_r2
+from latentspike.evaluate import choose_psth_width, psth_r2
 from latentspike.simulate import lorenz
 
 
@@ -60,3 +60,25 @@ def test_psth_needs_conditions_that_differ():
         psth_r2(data.replace(conditions=None), posterior)
     with pytest.raises(ValueError, match="varies"):
         psth_r2(data.replace(counts=np.zeros(data.counts.shape, int)), posterior)
+
+
+def test_the_chosen_width_lets_true_rates_score_above_those_of_a_wide_kernel():
+    """Fast rates: 70 ms flatten their PSTH, and the truth looked worse than a constant."""
+    data = lorenz(n_conditions=6, n_trials_per_condition=20, n_neurons=8, seed=0)
+    train, test = (data.select_trials(np.arange(data.n_trials) % 2 == k) for k in (0, 1))
+    width = choose_psth_width(train)
+    true = _posterior(test, test.truth["rates"])
+    assert psth_r2(test, true).mean > max(psth_r2(test, true, width=0.07).mean, 0.3)
+    assert psth_r2(test, true).width == choose_psth_width(test)
+    errors = {}
+    for tried in (0.002, width, 0.15):
+        found = psth_r2(train, _posterior(train, train.truth["rates"]), width=tried)
+        errors[tried] = float(np.mean((found.spikes - found.rates) ** 2))
+    assert errors[width] == min(errors.values())  # nearest to the truth, which it did not know
+
+
+def test_a_single_trial_of_each_condition_has_the_usual_width():
+    data = _data(1)
+    assert choose_psth_width(data) == 0.07
+    one = _data(60).select_trials(slice(0, 60))
+    assert choose_psth_width(one.replace(conditions=None)) == choose_psth_width(one) < 0.07

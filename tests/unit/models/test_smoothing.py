@@ -8,8 +8,10 @@ from latentspike.evaluate import co_smoothing_bits, forward_bits
 from latentspike.models.protocol import DataSpec, EstimatedModel
 from latentspike.models.smoothing import (
     GaussianSmoothing,
+    choose_heldout_width,
     choose_width,
     leave_one_out_log_likelihood,
+    tuned_smoothing,
 )
 from latentspike.simulate import linear_factors
 
@@ -105,7 +107,12 @@ def test_parameters_of_other_data_are_an_error():
 
 @pytest.mark.parametrize(
     ("settings", "message"),
-    [({"width": 0.0}, "width"), ({"forward": "next"}, "forward"), ({"penalty": -1}, "penalty")],
+    [
+        ({"width": 0.0}, "width"),
+        ({"heldout_width": -1.0}, "heldout_width"),
+        ({"forward": "next"}, "forward"),
+        ({"penalty": -1}, "penalty"),
+    ],
 )
 def test_bad_smoothing_settings_are_named(settings, message):
     with pytest.raises(ValueError, match=message):
@@ -145,13 +152,27 @@ def test_with_heldout_neurons_the_width_is_the_best_for_them_in_new_trials():
     widths = (0.01, 0.03, 0.06, 0.12, 0.25, 1.0)
 
     def bits(width):
-        model = GaussianSmoothing(width=width)
+        model = GaussianSmoothing(width=0.5, heldout_width=width)
         return float(co_smoothing_bits(test, model.infer(_fit(model, train), test)))
 
     scores = [bits(width) for width in widths]
-    chosen = widths.index(choose_width(train, widths))
+    chosen = widths.index(choose_heldout_width(train, widths))
     assert scores[chosen] > 0.9 * max(scores) > 0
     assert scores[chosen] > scores[-1] + 0.02
+
+
+def test_heldout_neurons_change_neither_the_width_nor_the_rates_of_the_others():
+    """A regression averages over neurons and likes narrow kernels; own rates must not suffer."""
+    data = linear_factors(n_conditions=30, n_trials_per_condition=4, mean_rate=20, seed=1)
+    some = data.replace(heldout=np.arange(data.n_neurons) % 4 == 0)
+    tuned = tuned_smoothing(some)
+    assert tuned.width == choose_width(data.select_neurons(~some.heldout))
+    assert tuned.heldout_width == choose_heldout_width(some)
+    narrow = GaussianSmoothing(tuned.width, heldout_width=0.01)
+    wide = GaussianSmoothing(tuned.width, heldout_width=0.25)
+    a, b = (model.infer(_fit(model, some), some).rates for model in (narrow, wide))
+    assert (a[:, :, ~some.heldout] == b[:, :, ~some.heldout]).all()
+    assert np.abs(a[:, :, some.heldout] - b[:, :, some.heldout]).max() > 1
 
 
 def test_choose_width_needs_widths_and_counts():
