@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import json
-import os
 import shlex
 import shutil
 import textwrap
@@ -18,6 +17,7 @@ from tyro import conf
 from latentspike.cli import study_record
 from latentspike.cli.options import Common
 from latentspike.cli.outcome import FileProblem, Interrupted, Report, UsageError, note
+from latentspike.cli.study_all import lacks, run_all
 
 if TYPE_CHECKING:
     from latentspike.studies.catalog import Scale, Study
@@ -30,11 +30,13 @@ class StudyOptions(Common):
     list shows every figure and table with its cost, and what has been run. run redoes one: it
     leaves the study's results and figures and study.json in DIR/NAME/SCALE and says of each claim
     of the paper whether it held. An interrupted run goes on with the same command; fits and
-    searches that have ended are not repeated. page makes one Markdown page of all that was run.
+    searches that have ended are not repeated. run all redoes all that have not finished. page makes
+    one Markdown page of all that was run.
 
     Examples:
       latentspike study list
       latentspike study run keshtkaran-2019/fig3
+      latentspike study run all
       latentspike study page --page papers.md
     """
 
@@ -43,15 +45,17 @@ class StudyOptions(Common):
     ]
     """What to do."""
     name: Annotated[str | None, conf.Positional, conf.arg(metavar="NAME")] = None
-    """run: a name that list shows, as wang-2022/table-s3."""
-    scale: Literal["laptop", "full"] = "laptop"
-    """run: laptop takes under 20 minutes on 2 cores, full is of the paper's size."""
+    """run: a name that list shows, as wang-2022/table-s3, or all."""
+    scale: Literal["laptop", "full", "tiny"] = "laptop"
+    """run: laptop takes under 20 minutes on 2 cores, full is of the paper's size; tiny is for tests
+    (its verdicts mean nothing; list and page leave it out)."""
     out: Annotated[str, conf.arg(metavar="DIR")] = "runs/studies"
     """Folder of all studies."""
     jobs: int | None = None
     """run: fits at a time, each on one core, in studies that have many; by default 2."""
     page: Annotated[str | None, conf.arg(metavar="FILE.md")] = None
-    """page: file to write, by default DIR/page.md. Figures from elsewhere are copied beside it."""
+    """page: file to write, by default DIR/page.md. Figures from elsewhere are copied, smaller, to a
+    folder of the page's name beside it."""
 
 
 OPTIONS = StudyOptions
@@ -59,6 +63,8 @@ OPTIONS = StudyOptions
 
 def run(options: StudyOptions) -> Report:
     """List, run or show; see `StudyOptions`."""
+    if options.action == "run" and options.name == "all":
+        return run_all(options, run_one=_run)
     if options.action == "run":
         return _run(options)
     if options.name is not None:
@@ -160,7 +166,7 @@ def _run(options: StudyOptions) -> Report:
 
 def _chosen(options: StudyOptions) -> Study:
     """The study that is named, if it can be run here."""
-    from latentspike.studies.catalog import RECORDINGS, find
+    from latentspike.studies.catalog import find
 
     if options.name is None:
         raise UsageError("name a study: `latentspike study run NAME`; `study list` shows all")
@@ -172,11 +178,8 @@ def _chosen(options: StudyOptions) -> Study:
         raise UsageError(f"{study.name} is not built yet: {study.missing}")
     if options.jobs is not None and options.jobs < 1:
         raise UsageError(f"--jobs must be 1 or more, got {options.jobs}")
-    if RECORDINGS in study.needs and not os.environ.get(RECORDINGS):
-        raise UsageError(
-            f"{study.name} needs real recordings: set {RECORDINGS} to their folder "
-            "(docs/studies.md says which)"
-        )
+    if missing := lacks(study):
+        raise UsageError(missing)
     if options.jobs is not None and not any(step.has_jobs for step in study.steps):
         note("note: this study is one process; --jobs changes nothing")
     return study
@@ -219,14 +222,17 @@ def _judged(study: Study, folder: Path) -> list[dict[str, Any]]:
         if path.exists():
             results[step.module] = json.loads(path.read_text(encoding="utf-8"))
     return [
-        {"where": claim.where, "sentence": claim.sentence, "paper": claim.paper}
+        {"where": claim.where, "sentence": claim.sentence, "paper": claim.paper, "why": claim.why}
         | asdict(claim.of(results))
         for claim in study.claims
     ]
 
 
 def _sentence(claim: dict[str, Any]) -> str:
-    reason = f" ({claim['reason']})" if claim["reason"] else ""
+    from latentspike.studies.page import reason_of
+
+    reason = reason_of(claim)
+    reason = f" ({reason})" if reason else ""
     return (
         f"{claim['where']}: {claim['sentence']} {claim['verdict'].capitalize()}{reason}: ours "
         f"{claim['ours']} [{claim['sample']}], paper {claim['paper']}."
@@ -243,6 +249,7 @@ def _figures(study: Study, folder: Path) -> list[str]:
 def _page(options: StudyOptions) -> Report:
     from latentspike.files import write_text
     from latentspike.studies.page import page
+    from latentspike.studies.study import SCALES
 
     out = Path(options.out)
     path = Path(options.page) if options.page else out / "page.md"
@@ -251,6 +258,7 @@ def _page(options: StudyOptions) -> Report:
     found = {
         record.parent: study_record.read(record)
         for record in sorted(out.glob(f"*/*/*/{study_record.RECORD}"))
+        if record.parent.name in SCALES
     }
     if not found:
         raise FileProblem(

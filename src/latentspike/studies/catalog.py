@@ -11,18 +11,25 @@ import difflib
 from latentspike.studies import claims_keshtkaran as keshtkaran
 from latentspike.studies import claims_wang as wang
 from latentspike.studies.claims_wang_switching import SWITCHING
+from latentspike.studies.claims_wang_transition import TRANSITION
 from latentspike.studies.study import PAPERS, SCALES, Cost, Scale, Step, Study
 
 __all__ = ["PAPERS", "RECORDINGS", "SCALES", "STUDIES", "Cost", "Scale", "Step", "Study", "find"]
 RECORDINGS = "LATENTSPIKE_TEST_DATA"  # the variable that names the folder of real recordings
 _MEASURED = "docs/studies.md"
+# fits that only show that they run: nearly all of their time is compilation
+_TINY_SAMPLES = "--starts 1 --warmup 2 --draws 2"
+_TINY_FIT = f"--seeds 1 {_TINY_SAMPLES} --fully-observed-starts 1"
+_TINY_SWITCHING = (
+    f"{_TINY_SAMPLES} --run 4 --length 1 --seconds 4 --network-seconds 0 --draws-simulated 1"
+)
 
 STUDIES = (
     Study(
         "keshtkaran-2019/fig4",
         "models with random hyperparameters: what validation sees of their inferred rates, plain, "
         "with sample validation, with coordinated dropout (Figs. 1b, 4)",
-        (Step("random_search", full="--full"),),
+        (Step("random_search", full="--full", tiny="--members 6 --epochs 40 --conditions 12"),),
         Cost(10, f"{_MEASURED}, for 16 models in each arm; 24 on a machine busy with other work"),
         Cost(4320, f"{_MEASURED}: about 24 h for each of three arms of 200 models, by throughput"),
         keshtkaran.RANDOM_SEARCH,
@@ -31,7 +38,7 @@ STUDIES = (
     Study(
         "keshtkaran-2019/fig3",
         "a linear autoencoder with and without coordinated dropout",
-        (Step("linear_autoencoder", full="--seeds 10"),),
+        (Step("linear_autoencoder", full="--seeds 10", tiny="--seeds 1"),),
         Cost(0.33, _MEASURED),
         Cost(1.1, "not measured: 10 seeds instead of the 3 that take 20 s"),
         keshtkaran.LINEAR_AUTOENCODER,
@@ -45,6 +52,7 @@ STUDIES = (
                 "population_based_training",
                 "--steps 480 --seeds 2",
                 "--steps 3000 --generations 30 --members 20 --seeds 7 --shares 0.05 0.1 0.2 1",
+                tiny="--members 4 --generations 3 --steps 60 --conditions 10 --shares 1 --seeds 1",
             ),
         ),
         Cost(17.5, "the first two seeds of the run in docs/studies.md (480 steps, 27 min for 3)"),
@@ -55,7 +63,7 @@ STUDIES = (
         "keshtkaran-2019/fig5-monkey-m1",
         "hand velocity from LFADS and from smoothed spikes: 96 reaches of another monkey (M1, "
         "Miller lab) stand in for the paper's 2296, with hand-set hyperparameters and one size",
-        (Step("monkey_m1"),),
+        (Step("monkey_m1", tiny="--seeds 1 --epochs 2"),),
         Cost(10, _MEASURED),
         Cost(10, f"{_MEASURED}: the recording has no more trials, so the same as laptop"),
         keshtkaran.MONKEY,
@@ -76,7 +84,7 @@ STUDIES = (
         "wang-2022/fig2b",
         "power spectra and order of the cluster state against the strength J",
         (Step("cluster_states", "--only spectra", "--only spectra --trials 10 --duration 120",
-              has_jobs=True),),
+              has_jobs=True, tiny="--only spectra --trials 1 --duration 4"),),
         Cost(1, _MEASURED),
         Cost(10, "not measured: ten times the simulated time of laptop"),
         wang.SPECTRA,
@@ -87,7 +95,8 @@ STUDIES = (
         (Step("cluster_states",
               "--only strengths --seeds 2 --fully-observed-starts 20",
               "--only strengths --seeds 10 --fully-observed-starts 200",
-              has_jobs=True),),
+              has_jobs=True,
+              tiny=f"--only strengths --strengths 61 {_TINY_FIT} --fit-duration 0.2"),),
         Cost(10, f"{_MEASURED}: 14 fits of a minute or so, two at a time; some take longer"),
         Cost(None, "not measured: 70 fits of a minute or so, and 200 starts of the other method"),
         wang.STRENGTHS,
@@ -100,7 +109,8 @@ STUDIES = (
         (Step("cluster_states",
               "--only neurons --seeds 2 --fully-observed-starts 20",
               "--only neurons --seeds 10 --fully-observed-starts 200",
-              has_jobs=True),),
+              has_jobs=True,
+              tiny=f"--only neurons --neurons 2 {_TINY_FIT}"),),
         Cost(8, "not measured: 10 fits as long as those of Table S3, a minute or so each"),
         Cost(None, "not measured: 50 fits of a minute or so, and 200 starts of the other method"),
         wang.NEURONS,
@@ -109,18 +119,24 @@ STUDIES = (
     Study(
         "wang-2022/fig2de",
         "activity inferred from two neurons while four clusters turn into three (Fig. 2D, E)",
-        missing="no study scores the moment of the transition; table-s4 only fits this trial",
+        (Step("cluster_transition", "--seeds 6", "--seeds 10 --fully-observed-starts 200",
+              has_jobs=True, tiny=_TINY_FIT),),
+        Cost(7, "3 of the 6 draws of neurons took 6 min of one core"),
+        Cost(None, "not measured: 10 draws of neurons, and 200 starts of the other method"),
+        TRANSITION,
     ),
     Study(
         "wang-2022/table1-fig4",
         "activity and switches inferred from nine of 1000 neurons by neuLVM, PLDS, SLDS and GLM "
         "(Table 1, Figs. 4, S7)",
         (
-            Step("winner_take_all", "--seeds 4", "--seeds 20", has_jobs=True),
+            Step("winner_take_all", "--seeds 4", "--seeds 20", has_jobs=True,
+                 tiny=f"--seeds 2 {_TINY_SWITCHING}"),
             Step("winner_take_all_rivals",
                  "--seeds 4 --neulvm {folder}/winner_take_all",
                  "--seeds 20 --neulvm {folder}/winner_take_all",
-                 has_jobs=True),
+                 has_jobs=True,
+                 tiny="--seeds 2 --run 4 --length 1 --seconds 4 --neulvm {folder}/winner_take_all"),
         ),
         Cost(16, "4 fits of 4 minutes on one core, 16 rivals of half a minute, two at a time, and "
              f"the baselines ({_MEASURED}: a few minutes for a fit, 1 for the baselines)"),
@@ -134,10 +150,12 @@ STUDIES = (
         "first trial; the paper does not give the pulse's strength, here 5 and 60 mV",
         (
             Step("winner_take_all", "--only fits --seeds 1", "--only fits --seeds 1",
-                 has_jobs=True),
+                 has_jobs=True, tiny=f"--only fits --seeds 1 {_TINY_SWITCHING}"),
             Step("photo_stimulation",
                  "--fitted {folder}/winner_take_all/fits-sampling/0/run",
-                 "--seeds 3 --fitted {folder}/winner_take_all/fits-sampling/0/run"),
+                 "--seeds 3 --fitted {folder}/winner_take_all/fits-sampling/0/run",
+                 tiny="--trials 10 --amplitudes 0 10 --horizon 0.2 "
+                 "--fitted {folder}/winner_take_all/fits-sampling/0/run"),
         ),
         Cost(9, f"{_MEASURED}: a few minutes for a fit, 2 for the pulses, 1 more for its model"),
         Cost(15, "not measured: pulses of three seeds instead of one"),
@@ -146,7 +164,8 @@ STUDIES = (
     Study(
         "wang-2022/populations",
         "which neurons belong together: 25 of 1000 by their spike trains (section 5.2.1)",
-        (Step("found_populations", full="--durations 5 10 30 100"),),
+        (Step("found_populations", full="--durations 5 10 30 100",
+              tiny="--seeds 2 --durations 6"),),
         Cost(2, _MEASURED),
         Cost(None, "not measured: a fourth recording, of 100 s"),
         wang.POPULATIONS,

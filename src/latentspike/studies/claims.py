@@ -54,12 +54,14 @@ class Claim:
     sentence : what the paper says
     paper : its number
     judge : pure function of the results; may raise `Missing`
+    why : what is known of why our results differ; shown only where it did not hold
     """
 
     where: str
     sentence: str
     paper: str
     judge: Callable[[Results], Finding]
+    why: str = ""
 
     def of(self, results: Results) -> Finding:
         """What the results say of it; what is missing in them cannot be said.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,8 @@ from urllib.parse import quote
 from latentspike.files import atomic_path
 from latentspike.studies.catalog import PAPERS, SCALES, STUDIES
 from latentspike.studies.claims import FAILED, HELD, UNKNOWN
+
+_LARGEST = 100_000  # bytes of a figure that is copied: pages are kept in repositories
 
 VERDICTS = (HELD, FAILED, UNKNOWN)
 _HEAD = """# The two papers, redone
@@ -29,7 +30,8 @@ def page(found: Mapping[Path, dict[str, Any]], path: Path) -> str:
     Parameters
     ----------
     found : what ``study.json`` holds, by the folder that it lies in
-    path : where the page will lie; figures of other places are copied to ``figures`` beside it
+    path : where the page will lie; figures of other places are copied, below 100 kB each, to a
+        folder of its name beside it
 
     Returns
     -------
@@ -40,7 +42,8 @@ def page(found: Mapping[Path, dict[str, Any]], path: Path) -> str:
         found.items(),
         key=lambda row: (order.get(row[1]["study"], len(order)), SCALES.index(row[1]["scale"])),
     )
-    parts = [_HEAD, _summary([document for _, document in rows])]
+    documents = [document for _, document in rows]
+    parts = [_HEAD, _summary(documents), _not_held(documents), _absent(documents)]
     for paper, title in PAPERS.items():
         own = [row for row in rows if row[1]["study"].startswith(f"{paper}/")]
         parts += [f"## {title}\n"] if own else []
@@ -65,10 +68,22 @@ def table(claims: Sequence[Mapping[str, Any]]) -> str:
     rows = [("claim", "paper", "ours", "seeds", "verdict"), ("---",) * 5]
     for claim in claims:
         verdict = claim["verdict"] if claim["verdict"] == HELD else f"**{claim['verdict']}**"
-        reason = f": {claim['reason']}" if claim["reason"] else ""
+        reason = f": {reason_of(claim)}" if reason_of(claim) else ""
         sentence = f"{claim['where']}: {claim['sentence']}"
         rows.append((sentence, claim["paper"], claim["ours"], claim["sample"], verdict + reason))
     return "\n".join(f"| {' | '.join(map(_cell, row))} |" for row in rows)
+
+
+def reason_of(claim: Mapping[str, Any]) -> str:
+    """Why a claim cannot be said or did not hold; what should be known beside its number.
+
+    Examples
+    --------
+    >>> reason_of({"verdict": "did not hold", "reason": "", "why": "Ours is better."})
+    'why: Ours is better.'
+    """
+    why = claim.get("why", "") if claim["verdict"] == FAILED else ""
+    return "; ".join(filter(None, [claim["reason"], f"why: {why}" if why else ""]))
 
 
 def _cell(text: str) -> str:
@@ -86,6 +101,28 @@ def _summary(documents: Sequence[dict[str, Any]]) -> str:
         ),
     ]
     return "\n".join(rows) + "\n"
+
+
+def _not_held(documents: Sequence[dict[str, Any]]) -> str:
+    """Claims that did not hold, said plainly, with why."""
+    lines = ["## What did not hold\n"]
+    for document in documents:
+        for claim in document["claims"]:
+            if claim["verdict"] == FAILED:
+                lines.append(
+                    f"- {_heading(document)}: “{claim['sentence']}” ({claim['where']}). Paper: "
+                    f"{claim['paper']}; ours: {claim['ours']} [{claim['sample']}]. "
+                    f"{claim.get('why') or 'Why is not known.'}"
+                )
+    return "\n".join([*lines, ""]) if len(lines) > 1 else ""
+
+
+def _absent(documents: Sequence[dict[str, Any]]) -> str:
+    """Figures of the papers that the page does not show, and why."""
+    done = {document["study"] for document in documents if document["status"] == "finished"}
+    left = [study for study in STUDIES if study.name not in done]
+    lines = [f"- {study.name}: {study.missing or 'not run yet'}" for study in left]
+    return "\n".join(["## Not on this page\n", *lines, ""]) if lines else ""
 
 
 def _heading(document: Mapping[str, Any]) -> str:
@@ -143,8 +180,21 @@ def _link(folder: Path, name: str, path: Path) -> str:
         return ""
     if not figure.is_relative_to(home):
         parts = figure.relative_to(folder.resolve().parents[2]).parts
-        copy = home / "figures" / "-".join(parts)
-        with atomic_path(copy) as temporary:
-            shutil.copyfile(figure, temporary)
+        copy = home / path.stem / "-".join(parts).replace(" ", "-")
+        _shrink(figure, copy)
         figure = copy
     return Path(os.path.relpath(figure, home)).as_posix()
+
+
+def _shrink(figure: Path, copy: Path) -> None:
+    """Copy a figure with few colors, and with fewer pixels until it is small."""
+    from PIL import Image  # matplotlib has brought it
+
+    with Image.open(figure) as opened:
+        image = opened.convert("RGB")
+    with atomic_path(copy) as temporary:
+        while True:
+            image.quantize(64).save(temporary, format="PNG", optimize=True)
+            if temporary.stat().st_size < _LARGEST or min(image.size) < 100:
+                return
+            image = image.resize((int(0.85 * image.width), int(0.85 * image.height)))

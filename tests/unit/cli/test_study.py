@@ -1,17 +1,20 @@
 """``latentspike study``: list, run, page; what goes wrong; a tiny study from end to end."""
 
+import dataclasses
 import json
 import subprocess
 import sys
 import types
+from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from latentspike.cli import study_record
 from latentspike.cli.main import main
 from latentspike.studies import catalog
-from latentspike.studies.claims import HELD, UNKNOWN, Claim, Finding, part, verdict_of
-from latentspike.studies.claims_keshtkaran import LINEAR_AUTOENCODER
+from latentspike.studies.claims import FAILED, HELD, UNKNOWN, Claim, Finding, part, verdict_of
 
 NAME = "keshtkaran-2019/tiny"
 
@@ -37,9 +40,8 @@ def fake(monkeypatch):
         module.act(words)
         folder = words[words.index("--out") + 1]
         write_json(f"{folder}/results.json", {"x": 2.0, "nan": float("nan")})
-        from pathlib import Path
-
-        Path(folder, "figure one.png").write_bytes(b"png")
+        image = np.random.default_rng(0).integers(0, 256, (400, 500, 3), np.uint8)
+        Image.fromarray(image).save(Path(folder, "figure one.png"))
 
     module.main, module.act = step, lambda words: None
     other = types.ModuleType("latentspike.studies.other")
@@ -54,11 +56,17 @@ def fake(monkeypatch):
     claims = (
         Claim("Fig. 0", "x exceeds 1.", "3", judge),
         Claim("Fig. 0", "y exceeds 1.", "4", lambda results: part(results, "other", "y")),
+        Claim(
+            "Fig. 0", "z exceeds 1.", "5", lambda _: Finding("0", "1 seed", FAILED), why="It is 0."
+        ),
     )
     study = catalog.Study(
         NAME,
         "a title",
-        (catalog.Step("fake", "--a {folder}/b", "--full", has_jobs=True), catalog.Step("other")),
+        (
+            catalog.Step("fake", "--a {folder}/b", "--full", has_jobs=True, tiny="--tiny"),
+            catalog.Step("other"),
+        ),
         catalog.Cost(7, "a guess"),
         catalog.Cost(None, "not measured"),
         claims,
@@ -82,29 +90,6 @@ def test_the_list_names_every_study(tmp_path, capsys):
     assert "needs LATENTSPIKE_TEST_DATA" in text
 
 
-def test_a_tiny_study_from_end_to_end(tmp_path, capsys, monkeypatch):
-    step = catalog.Step("linear_autoencoder", "--seeds 1 --epochs 2")
-    study = catalog.Study(
-        NAME, "tiny", (step,), catalog.Cost(0.1, ""), catalog.Cost(1, ""), LINEAR_AUTOENCODER
-    )
-    monkeypatch.setattr(catalog, "STUDIES", (study,))
-    code, document, errors = called(capsys, "run", NAME, "--out", tmp_path)
-    assert code == 0 and "about 1 min on 2 cores" in errors
-    folder = tmp_path / NAME / "laptop"
-    kept = json.loads((folder / "study.json").read_text())
-    assert kept["status"] == "finished" and kept["seconds"] > 0
-    assert kept["claims"] == document["claims"] and len(kept["claims"]) == 3
-    assert all(claim["sample"] == "1 seed" for claim in kept["claims"])
-    assert kept["figures"] == ["fig3.png"] and (folder / "fig3.png").stat().st_size > 1000
-    [written] = kept["configuration"]["steps"]
-    assert written["arguments"] == ["--seeds", "1", "--epochs", "2", "--out", str(folder)]
-    code, document, _ = called(capsys, "page", "--out", tmp_path)
-    text = (tmp_path / "page.md").read_text()
-    assert code == 0 and document == {"file": str(tmp_path / "page.md"), "n_studies": 1}
-    assert "(keshtkaran-2019/tiny/laptop/fig3.png)" in text
-    assert all(claim["ours"] in text for claim in kept["claims"])
-
-
 def test_a_run_says_its_cost_calls_its_steps_and_judges(fake, tmp_path, capsys):
     code, document, errors = called(capsys, "run", NAME, "--out", tmp_path, "--jobs=3")
     assert code == 0 and "about 7 min on 2 cores (a guess)" in errors
@@ -113,7 +98,8 @@ def test_a_run_says_its_cost_calls_its_steps_and_judges(fake, tmp_path, capsys):
         ["--a", f"{folder}/b", "--out", f"{folder / 'fake'}", "--jobs", "3"],
         ["--out", f"{folder / 'other'}"],
     ]
-    first, second = document["claims"]
+    first, second, third = document["claims"]
+    assert (third["verdict"], third["why"]) == (FAILED, "It is 0.")
     assert (first["verdict"], first["ours"], first["paper"]) == (HELD, "x | 2.0", "3")
     assert (second["verdict"], second["reason"]) == (UNKNOWN, "the results have no other, y")
     assert document["figures"] == ["fake/figure one.png", "other/figure one.png"]
@@ -123,10 +109,11 @@ def test_a_run_says_its_cost_calls_its_steps_and_judges(fake, tmp_path, capsys):
     text = capsys.readouterr().out
     assert "Fig. 0: x exceeds 1. Held: ours x | 2.0 [1 seed], paper 3." in text
     assert "Cannot be said (the results have no other, y)" in text
+    assert "z exceeds 1. Did not hold (why: It is 0.): ours 0 [1 seed], paper 5." in text
     code, document, _ = called(capsys, "list", "--out", tmp_path)
     [row] = document["studies"]
     assert document["n_with_results"] == 1 and row["results"]["full"] is None
-    assert "1 held, 0 did not hold, 1 cannot be said" in row["results"]["laptop"]
+    assert "1 held, 1 did not hold, 1 cannot be said" in row["results"]["laptop"]
 
 
 def test_both_scales_have_folders_of_their_own(fake, tmp_path, capsys):
@@ -205,11 +192,21 @@ def test_a_page_elsewhere_has_its_figures_beside_it(fake, tmp_path, capsys):
     page = tmp_path / "docs" / "papers.md"
     assert called(capsys, "page", "--out", tmp_path / "runs", "--page", page)[0] == 0
     text = page.read_text()
-    link = "figures/keshtkaran-2019-tiny-laptop-fake-figure one.png"
-    assert f"({link.replace(' ', '%20')})" in text
-    assert (page.parent / link).read_bytes() == b"png"
+    link = "papers/keshtkaran-2019-tiny-laptop-fake-figure-one.png"
+    original = tmp_path / "runs" / NAME / "laptop" / "fake" / "figure one.png"
+    copied = (page.parent / link).read_bytes()
+    assert f"({link})" in text
+    assert original.stat().st_size > 500_000 > 100_000 > len(copied) > 1000
+    with Image.open(page.parent / link) as image:
+        assert image.size[0] < 500 and image.size[0] / image.size[1] == pytest.approx(
+            1.25, rel=0.02
+        )
+    assert called(capsys, "page", "--out", tmp_path / "runs", "--page", page)[0] == 0
+    assert page.read_text() == text and (page.parent / link).read_bytes() == copied
     assert "| Fig. 0: x exceeds 1. | 3 | x \\| 2.0 | 1 seed | held |" in text
     assert "**cannot be said**: the results have no other, y" in text
+    assert "**did not hold**: why: It is 0. |" in text
+    assert "“z exceeds 1.” (Fig. 0). Paper: 5; ours: 0 [1 seed]. It is 0." in text
     assert "[keshtkaran-2019/tiny](#keshtkaran-2019tiny-laptop)" in text
 
 
@@ -230,3 +227,39 @@ def test_the_commit_is_that_of_the_source_that_runs(tmp_path, monkeypatch):
     assert found is not None and len(found) == 40
     source.write_text("1")
     assert study_record.commit() == f"{found}-dirty"
+
+
+def test_the_scale_for_tests_is_not_listed_nor_shown(fake, tmp_path, capsys):
+    code, document, _ = called(capsys, "run", NAME, "--out", tmp_path, "--scale=tiny")
+    assert code == 0 and document["run"].endswith("tiny") and "--tiny" in fake.calls[0]
+    code, document, _ = called(capsys, "list", "--out", tmp_path)
+    assert document["n_with_results"] == 0 and "tiny" not in document["studies"][0]["results"]
+    assert called(capsys, "page", "--out", tmp_path)[0] == 3  # nothing to show
+
+
+def test_all_runs_what_can_be_run_and_has_not_finished(fake, tmp_path, capsys, monkeypatch):
+    monkeypatch.delenv("LATENTSPIKE_TEST_DATA", raising=False)
+    [study] = catalog.STUDIES
+    names = ("first", "second", "third", "fourth")
+    studies = {name: dataclasses.replace(study, name=f"keshtkaran-2019/{name}") for name in names}
+    studies["third"] = dataclasses.replace(studies["third"], needs=("LATENTSPIKE_TEST_DATA",))
+    studies["fourth"] = dataclasses.replace(studies["fourth"], steps=(), missing="not yet")
+    monkeypatch.setattr(catalog, "STUDIES", tuple(studies.values()))
+
+    def fail(words):
+        if "first" in words[1]:
+            raise ValueError("no such bins")
+
+    fake.act = fail
+    code, document, errors = called(capsys, "run", "all", "--out", tmp_path)
+    assert code == 2 and document["error"] == "no such bins"
+    assert "2 to run, laptop: about 14 min on 2 cores; keshtkaran-2019/third left out" in errors
+    assert "keshtkaran-2019/first failed: no such bins" in errors
+    fake.act = lambda words: None
+    code, document, errors = called(capsys, "run", "all", "--out", tmp_path)
+    assert code == 0 and list(document["studies"]) == ["keshtkaran-2019/first"]
+    assert "1 to run, laptop: about 7 min on 2 cores; 1 have finished before" in errors
+    code, document, errors = called(capsys, "run", "all", "--out", tmp_path)
+    assert code == 0 and document["studies"] == {}
+    code, _, errors = called(capsys, "run", "all", "--out", tmp_path, "--scale=full")
+    assert code == 0 and "about 0 min on 2 cores; and 2 whose cost is not measured" in errors

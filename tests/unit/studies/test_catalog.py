@@ -3,14 +3,16 @@
 import argparse
 import importlib
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from latentspike.studies import catalog
-from latentspike.studies.catalog import PAPERS, SCALES, STUDIES, find
+from latentspike.studies.catalog import PAPERS, SCALES, STUDIES, Scale, find
 
 BUILT = [study for study in STUDIES if study.steps]
-STEPS = [(study, step, scale) for study in BUILT for step in study.steps for scale in SCALES]
+EVERY = get_args(Scale)  # tiny, too
+STEPS = [(study, step, scale) for study in BUILT for step in study.steps for scale in EVERY]
 
 
 class Parsed(Exception):
@@ -56,6 +58,8 @@ def test_a_study_is_built_with_claims_or_says_why_not():
             assert all(study.cost(scale).source for scale in SCALES), study.name
             laptop = study.laptop.minutes
             assert laptop is not None and laptop < 20, study.name
+            assert "for tests" in study.cost("tiny").source
+            assert all(step.tiny for step in study.steps), study.name
 
 
 def test_later_steps_find_what_earlier_ones_left(tmp_path):
@@ -63,7 +67,8 @@ def test_later_steps_find_what_earlier_ones_left(tmp_path):
         folders = {str(study.folder_of(step, tmp_path)) for step in study.steps}
         assert len(folders) == len(study.steps)
         for step in study.steps:
-            for word in step.words("laptop", tmp_path, out=tmp_path, jobs=None):
+            words = [step.words(x, tmp_path, out=tmp_path, jobs=None) for x in EVERY]
+            for word in (word for each in words for word in each):
                 assert "{" not in word
                 if word.startswith(str(tmp_path)) and word != str(tmp_path):
                     assert any(word.startswith(folder) for folder in folders), word

@@ -144,6 +144,53 @@ def switching(r=(0.8, 0.82, 0.84), rates=(9, 10, 11), network=10.0, before=(0.0,
 
 LOW, HIGH = (0.5, 0.52, 0.54), (0.9, 0.92, 0.94)
 NEAR, NONE = (9, 10, 11), (0, 0, 0)
+
+
+def transition(
+    ours=(0.9, 0.8), other=(0.4, 0.5), moments=(0.52, 0.54), seen=0.5, found=(20, 25), chance=9.0
+):
+    """Results of two draws of neurons, the same for both methods."""
+
+    def fit(i):
+        state = {
+            "n_missed_by_other": 30,
+            "n_of_these_inferred": found[i],
+            "n_by_chance": chance,
+            "neuLVM": {"r": ours[i], "share_seen": 0.9, "n_extra": 1},
+            "fully observed": {"r": other[i], "share_seen": seen, "n_extra": 0},
+        }
+        names = ("whole trial", "4 clusters", "3 clusters")
+        moment = {"neuLVM": moments[i], "fully observed": None}
+        return {"scores": {"moment": moment} | dict.fromkeys(names, state)}
+
+    fits = [fit(i) for i in range(len(ours))]
+    return {"cluster_transition": {"moment": 0.53, "sampling": fits, "hard": fits}}
+
+
+TRANSITIONS = [
+    ("during the 4-cluster state (", transition(), HELD),
+    ("during the 4-cluster state (", transition(other=(0.95, 0.97)), FAILED),
+    ("during the 4-cluster state (", transition(other=(0.7, 0.99)), UNKNOWN),
+    ("during the 3-cluster state (", transition(), HELD),
+    ("during the 3-cluster state (", transition(other=(0.95, 0.97)), FAILED),
+    ("approximately detects the transition", transition(), HELD),
+    ("approximately detects the transition", transition(moments=(0.1, 0.12)), FAILED),
+    ("approximately detects the transition", transition(moments=(0.52, 0.72)), UNKNOWN),
+    ("approximately detects the transition", transition(moments=(0.52, None)), UNKNOWN),
+    ("approximately detects the transition", transition(moments=(None, None)), FAILED),
+    ("peaks that are missing", transition(), HELD),
+    ("peaks that are missing", transition(found=(2, 5)), FAILED),
+    ("peaks that are missing", transition(found=(2, 17)), UNKNOWN),
+]
+
+
+def _with(words, how):
+    """Words of the sentence that tell of a method."""
+    [found] = [name for name in CLAIMS if words in name and how in name]
+    return found
+
+
+HOW = ("Baum–Viterbi, as in the paper", "sampled, as this library does")
 CASES = [
     ("does not say how well rates", search(a=(0.3, ABOVE, GOOD)), HELD),
     ("does not say how well rates", search(a=(-0.8, ABOVE, GOOD)), FAILED),
@@ -245,6 +292,9 @@ CASES = [
     ("Before learning neuLVM", switching(), HELD),
     ("Before learning neuLVM", switching(before=(0.0, 8.0)), FAILED),
     ("Before learning neuLVM", switching(before=(8.0, 0.0)), FAILED),
+    ("miss two out of four peaks", transition(), HELD),
+    ("miss two out of four peaks", transition(seen=0.9), FAILED),
+    *((_with(words, how), *more) for how in HOW for words, *more in TRANSITIONS),
 ]  # fmt: skip
 
 
