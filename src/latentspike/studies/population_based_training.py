@@ -19,48 +19,22 @@ import jax
 import numpy as np
 
 from latentspike.evaluate import rate_r2
-from latentspike.models import LFADS, Architecture, Fitted
-from latentspike.search import (
-    PBT,
-    RandomSearch,
-    SearchOptions,
-    SearchResult,
-    SearchSettings,
-    Space,
-    tune,
-)
-from latentspike.search.defaults import choose_batch_size
+from latentspike.search import Space
 from latentspike.simulate import chaotic_rnn
-from latentspike.spikes import SpikeData, Split, split_trials
+from latentspike.spikes import SpikeData, split_trials
 from latentspike.studies.common import arguments, keep, print_table
+from latentspike.studies.few_trials import SMALL, Draw, Effort, draw_trials
 from latentspike.studies.synthetic_rnn import best_smoothing
-from latentspike.training import RunOptions, TrainingSettings, fit
 
-MODEL = LFADS(
-    Architecture(
-        generator_size=64, n_factors=20, ic_encoder_size=48, ic_size=32, n_inferred_inputs=4,
-        ci_encoder_size=48, controller_size=48,
-    )
-)  # fmt: skip
-FIXED = {
-    "kl_ic": 1.0, "kl_co": 1.0, "l2_gen": 2000.0, "l2_con": 0.0, "dropout": 0.05,
-    "keep_ratio": 1.0, "learning_rate": 0.01,
-}  # fmt: skip
 # steps of the optimizer are what members need; epochs of small recordings have fewer
 STEPS = 600
-
-
-def draw_trials(data: SpikeData, share: float, seed: int) -> tuple[SpikeData, Split]:
-    """A share of the trials and its division 80/20 into training and validation."""
-    n = round(share * data.n_trials)
-    chosen = np.sort(np.random.default_rng([seed, n]).choice(data.n_trials, n, replace=False))
-    part = data.select_trials(chosen) if share < 1 else data
-    return part, split_trials(part, validation_fraction=0.2, seed=seed)
+# a rate drawn over all of Table 1's range would waste most members of a random search
+DRAWN_RATE = {"start": "random", "low": 1e-3}
 
 
 def r2_of(params: Any, test: SpikeData) -> float:
     """R² of the true rates on test trials, from 30 posterior draws."""
-    posterior = MODEL.infer(params, test, n_samples=30, key=jax.random.key(0))
+    posterior = SMALL.infer(params, test, n_samples=30, key=jax.random.key(0))
     return float(rate_r2(test, posterior).mean)
 
 
@@ -68,35 +42,16 @@ def run_once(
     data: SpikeData, test: SpikeData, share: float, seed: int, options: Any
 ) -> dict[str, float]:
     """R² of every method on one draw of trials."""
+    effort = Effort(options.steps, options.generations, options.members)
     part, split = draw_trials(data, share, seed)
-    batch_size = choose_batch_size(split.train.size)
-    n_steps = -(-split.train.size // batch_size)
-    per_generation = max(2, round(options.steps / options.generations / n_steps))
-    n_epochs = per_generation * options.generations
-    key = jax.random.key(seed)
-
-    def search(name: str, algorithm: Any, space: Space, **changes: Any) -> SearchResult:
-        folder = options.out / f"{share:g}-{seed}-{name}"
-        own = {"ramp_epochs": max(1, n_epochs // 8), "patience": n_epochs, **changes}
-        return tune(
-            MODEL,
-            part,
-            split=split,
-            space=space,
-            search=SearchSettings(algorithm, options.members, per_generation),
-            settings=TrainingSettings(batch_size=batch_size, **own),
-            options=SearchOptions(folder=folder, resume=True, show=False),
-            key=key,
-        )
-
+    draw = Draw(part, split, seed, effort, options.out / f"{share:g}-{seed}")
     table_1 = Space.table_1()
     drawn = table_1.updated({"keep_ratio": {"start": "random"}, "learning_rate": DRAWN_RATE})
-    decay = {"decay_factor": 0.9, "decay_patience": max(2, n_epochs // 25)}
     start = time.monotonic()
-    pbt = search("pbt", PBT(options.generations, patience=options.generations), table_1)
+    pbt = draw.pbt()
     middle = time.monotonic()
-    random = search("random", RandomSearch(options.generations), drawn, **decay)
-    fixed = _fixed(part, split, n_epochs, decay, key)
+    random = draw.random(drawn)
+    fixed = draw.fixed()
     every = [r2_of(random.params_of(row["member"]), test) for row in random.members]
     chosen = int(np.argmin([row["score"] for row in random.members]))
     found = {
@@ -109,34 +64,12 @@ def run_once(
     }
     text = ", ".join(f"{name} {value:.3f}" for name, value in found.items())
     print(
-        f"  {split.train.size} training trials, seed {seed}: {text}; {options.members} members "
-        f"× {n_epochs} epochs, PBT {middle - start:.0f} s; rest {time.monotonic() - middle:.0f} s",
+        f"  {draw.n_train} training trials, seed {seed}: {text}; {options.members} members "
+        f"× {effort.all_epochs(draw.n_train)} epochs, PBT {middle - start:.0f} s; rest "
+        f"{time.monotonic() - middle:.0f} s",
         flush=True,
     )
     return found
-
-
-# a rate drawn over all of Table 1's range would waste most members of a random search
-DRAWN_RATE = {"start": "random", "low": 1e-3}
-
-
-def _fixed(part: SpikeData, split: Split, n_epochs: int, decay: Any, key: jax.Array) -> Fitted:
-    settings = TrainingSettings(
-        max_epochs=n_epochs,
-        batch_size=choose_batch_size(split.train.size),
-        ramp_epochs=max(1, n_epochs // 8),
-        patience=n_epochs,
-        **decay,
-    )
-    return fit(
-        MODEL,
-        part,
-        split=split,
-        hyperparams=FIXED,
-        settings=settings,
-        options=RunOptions(show=False),
-        key=key,
-    )
 
 
 def main(argv: list[str] | None = None) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""200 models with random hyperparameters: what validation sees (paper Figs. 1b, 4).
+"""200 models with random hyperparameters: what validation sees (paper Figs. 1b–c, 4).
 
     python -m latentspike.studies.random_search            # scaled to two cores
     python -m latentspike.studies.random_search --full     # 3 × 200 models, 3200 training trials
@@ -6,12 +6,14 @@
 The same draws of five hyperparameters (KL and L2 penalties, dropout) three times on one chaotic
 network: (a) plain, (b) with sample validation, (c) with coordinated dropout. Each model keeps the
 epoch that its own selection loss likes best. Printed: the rank correlation between that loss and
-the R² of the true rates.
+the R² of the true rates. Three plain models are drawn with their rates: underfit is the one with
+the highest loss, overfit the one with the lowest, well fit the one with the best R².
 """
 
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -21,7 +23,7 @@ from scipy.stats import spearmanr
 
 from latentspike.evaluate import rate_r2
 from latentspike.models import LFADS, Architecture
-from latentspike.plot import loss_against_r2, save
+from latentspike.plot import loss_against_r2, rates, save
 from latentspike.search import (
     RandomSearch,
     SearchOptions,
@@ -44,6 +46,8 @@ SMALL = Architecture(
     generator_size=64, n_factors=20, ic_encoder_size=48, ic_size=32, n_inferred_inputs=4,
     ci_encoder_size=48, controller_size=48,
 )  # fmt: skip
+UNDERFIT, WELL_FIT, OVERFIT = "underfit", "well fit", "overfit"
+_N_TRACES = 2  # neurons, as in Fig. 1c
 FULL = Architecture()  # the paper's sizes: generator 100, encoders and controller 64
 
 
@@ -141,7 +145,11 @@ def _run(
         options=SearchOptions(folder=folder, resume=True),
         key=jax.random.key(seed),
     )
-    losses, r2 = scores(result, model, data.select_trials(split.validation))
+    validation = data.select_trials(split.validation)
+    losses, r2 = scores(result, model, validation)
+    chosen = examples(losses, r2) if arm == PLAIN else {}
+    if chosen:
+        _draw_traces(chosen, result, model, validation, options.out / f"example_rates_{seed}.png")
     correlation = float(np.asarray(spearmanr(losses, r2))[0])
     return {
         "losses": losses,
@@ -149,6 +157,35 @@ def _run(
         "rank_correlation": correlation,
         "seconds": time.monotonic() - start,
         "members": result.members,
+        "examples": chosen,
+    }
+
+
+def examples(losses: list[float], r2: list[float]) -> dict[str, dict[str, float]]:
+    """Which models stand for underfit, well fit and overfit, with their loss and R².
+
+    Parameters
+    ----------
+    losses, r2 : of each model [models]
+
+    Returns
+    -------
+    By name; ``model`` is the place in the lists.
+
+    Examples
+    --------
+    >>> found = examples([30.0, 20.0, 10.0], [0.1, 0.6, -1.0])
+    >>> [(name, row["model"]) for name, row in found.items()]
+    [('underfit', 0), ('well fit', 1), ('overfit', 2)]
+    """
+    places = {
+        UNDERFIT: int(np.argmax(losses)),
+        WELL_FIT: int(np.argmax(r2)),
+        OVERFIT: int(np.argmin(losses)),
+    }
+    return {
+        name: {"model": place, "loss": losses[place], "r2": r2[place]}
+        for name, place in places.items()
     }
 
 
@@ -174,6 +211,39 @@ def _draw(found: dict[str, list[dict[str, Any]]], seed: int, limit: float, optio
     loss_against_r2({SAMPLE: pair(SAMPLE)}, ax=axes[1])
     axes[1].set_xlabel("sample validation loss")
     save(figure, options.out / f"loss_against_r2_{seed}.png")
+    plt.close(figure)
+
+
+def _draw_traces(
+    chosen: dict[str, dict[str, float]],
+    result: SearchResult,
+    model: LFADS,
+    validation: SpikeData,
+    path: Path,
+) -> None:
+    """True and inferred rates of the most active neurons in the first validation trial."""
+    trial = validation.select_trials([0])
+    neurons = np.argsort(-trial.counts.sum(axis=(0, 1)), kind="stable")[:_N_TRACES].tolist()
+    figure, axes = plt.subplots(
+        _N_TRACES, len(chosen), figsize=(12, 4.2), sharex=True, layout="constrained"
+    )
+    for place, (column, (name, row)) in enumerate(zip(axes.T, chosen.items(), strict=True)):
+        member = result.members[int(row["model"])]["member"]
+        posterior = model.infer(result.params_of(member), trial, n_samples=0, key=jax.random.key(0))
+        rates(trial, posterior, neurons=neurons, axes=column)
+        title = f"{name}: loss {row['loss']:.0f}, R² {row['r2']:.2f}"
+        column[0].set_title(f"{title}\n{column[0].get_title('left')}", loc="left", fontsize="small")
+        column[0].get_legend().remove()
+        if place == len(chosen) - 1:
+            figure.legend(
+                *column[0].get_legend_handles_labels(), loc="outside lower right", ncols=3
+            )
+    for row_of_axes in axes:  # one scale for a neuron in all models
+        top = max(ax.get_ylim()[1] for ax in row_of_axes)
+        bottom = min(ax.get_ylim()[0] for ax in row_of_axes)
+        for ax in row_of_axes:
+            ax.set_ylim(bottom, top)
+    save(figure, path)
     plt.close(figure)
 
 

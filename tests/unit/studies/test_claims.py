@@ -81,6 +81,23 @@ def monkey(last, whole, smoothing=(0.7, 0.7)):
     return {"monkey_m1": {"velocity_r2": table}}
 
 
+def reaching(pbt, fixed, smoothing=0.7, improvement=None):
+    """R² of each share's draws, from few trials to all, the same for x and y."""
+    shares = ("0.05", "0.1", "1")
+    table = {
+        share: {"PBT": [[v, v] for v in a], "fixed setting": [[v, v] for v in b]}
+        for share, a, b in zip(shares, pbt, fixed, strict=True)
+    }
+    gain = {
+        share: improvement or [100 * (p / f - 1) for p, f in zip(a, b, strict=True)]
+        for share, a, b in zip(shares, pbt, fixed, strict=True)
+    }
+    trials = dict(zip(shares, (48, 96, 960), strict=True))
+    baselines = {"smoothing, 60 ms": [smoothing, smoothing]}
+    document = {"velocity_r2": table, "improvement": gain, "n_trials": trials}
+    return {"reaching": document | {"baselines": baselines}}
+
+
 def spectra(orders, rate=0.2):
     rows = [
         {"strength": 58.0 + i, "order": order, "orders": [order] * 2, "rates": [rate, rate]}
@@ -191,6 +208,26 @@ def _with(words, how):
 
 
 HOW = ("Baum–Viterbi, as in the paper", "sampled, as this library does")
+REACHING = [f"keshtkaran-2019/fig5{x}" for x in ("", "-reaching", "-monkey-trials")]
+FLAT, FALLING = [(0.88, 0.9), (0.88, 0.9), (0.9,)], [(0.5, 0.52), (0.7, 0.72), (0.9,)]
+RISING = [(0.9, 0.92), (0.9, 0.92), (0.6,)]
+SHARES = [
+    ("Velocity is decoded better with optimized", reaching(FLAT, FALLING), HELD),
+    ("Velocity is decoded better with optimized", reaching(FALLING, FLAT), FAILED),
+    ("Velocity is decoded better with optimized", reaching(FLAT, FLAT), UNKNOWN),
+    ("With fixed hyperparameters performance worsens", reaching(FLAT, FALLING), HELD),
+    ("With fixed hyperparameters performance worsens", reaching(FLAT, RISING), FAILED),
+    ("Optimized hyperparameters keep more", reaching(FLAT, FALLING), HELD),
+    ("Optimized hyperparameters keep more", reaching(FALLING, FLAT), FAILED),
+    ("Optimized hyperparameters keep more", reaching(FLAT, FLAT), UNKNOWN),
+    ("Optimized hyperparameters keep more", reaching(FLAT, [LOW[:2], LOW[:2], (-0.1,)]), UNKNOWN),
+    ("The improvement by optimized", reaching(FLAT, FALLING), HELD),
+    ("The improvement by optimized", reaching(FALLING, FLAT), FAILED),
+    ("The improvement by optimized", reaching(FLAT, FLAT, improvement=[None]), UNKNOWN),
+    ("With all trials velocity", reaching(FLAT, FLAT), HELD),
+    ("With all trials velocity", reaching(FLAT, FLAT, smoothing=0.95), FAILED),
+    ("With all trials velocity", reaching(FLAT, FLAT, smoothing=None), UNKNOWN),
+]
 CASES = [
     ("does not say how well rates", search(a=(0.3, ABOVE, GOOD)), HELD),
     ("does not say how well rates", search(a=(-0.8, ABOVE, GOOD)), FAILED),
@@ -231,6 +268,7 @@ CASES = [
     ("from LFADS than from smoothed", monkey([0.8, 0.9], [0.8, 0.9]), HELD),
     ("from LFADS than from smoothed", monkey([0.8, 0.9], [0.8, 0.9], (0.7, 0.95)), FAILED),
     ("from LFADS than from smoothed", monkey([0.8, 0.9], [0.8, 0.9], (0.7, 0.851)), UNKNOWN),
+    *((f"{study}: {words}", *more) for study in REACHING for words, *more in SHARES),
     ("falls from 3 over 2 to 1", spectra([0, 3, 2, 2, 1]), HELD),
     ("falls from 3 over 2 to 1", spectra([0, 3, 1, 2, 1]), FAILED),
     ("falls from 3 over 2 to 1", spectra([0, 3, 3, 1, 1]), FAILED),
@@ -325,6 +363,14 @@ def test_arms_are_those_of_the_search():
     text = population_based_training.run_once.__code__.co_consts
     for name in (claims_keshtkaran.PBT, claims_keshtkaran.FIXED, claims_keshtkaran.RANDOM):
         assert any(name == each or (isinstance(each, tuple) and name in each) for each in text)
+
+
+def test_methods_are_those_of_the_study_of_reaches():
+    from latentspike.studies import claims_reaching
+    from latentspike.studies import reaching as study
+
+    for name in ("PBT", "FIXED", "SMOOTHING"):
+        assert getattr(claims_reaching, name) == getattr(study, name)
 
 
 def test_limits_are_the_largest_deviations_in_the_papers_tables():

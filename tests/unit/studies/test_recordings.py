@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 import numpy as np
 import pytest
 
+from latentspike.studies import catalog
 from latentspike.studies.recordings import MC_MAZE, mc_maze, mc_maze_file
 
 pynwb = pytest.importorskip("pynwb")
@@ -105,3 +106,4 @@ def test_without_the_file_the_download_is_named(monkeypatch, tmp_path):
     (tmp_path / "a.nwb").touch()
     monkeypatch.setenv(MC_MAZE, str(tmp_path / "a.nwb"))
     assert mc_maze_file() == tmp_path / "a.nwb"
+    assert MC_MAZE == catalog.MC_MAZE in catalog.find("keshtkaran-2019/fig5").needs
