@@ -6,6 +6,9 @@ STAMP := .venv/installed.stamp
 PYTEST_ARGS ?=
 # Two processes, the files of tests in their order, each file in one of them. In one: make IN_TWO= test
 IN_TWO := -n 2 --dist loadfile --no-loadscope-reorder
+# Most tests compile longer than they compute: compiled plainly they take half the time. Tests marked
+# "alone" or "slow" (and doctests, the wheel's test) run what users run; those of recovery nearly.
+COMPILE_PLAINLY := JAX_DISABLE_MOST_OPTIMIZATIONS=1 XLA_FLAGS="$$XLA_FLAGS --xla_cpu_use_fusion_emitters=false"
 # A part of the tests that somebody asked for may hold none of either kind (code 5); all of them may not.
 NONE_IS_FINE = $(if $(strip $(PYTEST_ARGS)),|| [ $$? -eq 5 ])
 
@@ -24,7 +27,7 @@ demo: $(STAMP)
 	$(BIN)/latentspike demo
 
 test: $(STAMP)
-	$(BIN)/python -m pytest -m "not slow and not alone" $(IN_TWO) $(PYTEST_ARGS) $(NONE_IS_FINE)
+	$(COMPILE_PLAINLY) $(BIN)/python -m pytest -m "not slow and not alone" $(IN_TWO) $(PYTEST_ARGS) $(NONE_IS_FINE)
 	$(BIN)/python -m pytest -m "not slow and alone" $(PYTEST_ARGS) $(NONE_IS_FINE)
 
 slow: $(STAMP)

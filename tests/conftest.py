@@ -39,6 +39,22 @@ def _forget_compiled_programs() -> Iterator[None]:
         gc.collect()
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _compiled_as_users_do(request: pytest.FixtureRequest) -> Iterator[None]:
+    """For tests of recovery, whatever `make test` chose: they compute longer than they compile."""
+    variable = "JAX_DISABLE_MOST_OPTIMIZATIONS"
+    if variable not in os.environ or request.path.parent.name != "recovery":
+        yield
+        return
+    import jax
+
+    chosen = os.environ.pop(variable)  # the processes that a test starts inherit it
+    jax.config.update(variable.lower(), False)
+    yield
+    jax.config.update(variable.lower(), True)
+    os.environ[variable] = chosen
+
+
 def _folder(variable: str, what: str) -> Path:
     value = os.environ.get(variable)
     if not value:

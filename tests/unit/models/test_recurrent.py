@@ -10,7 +10,7 @@ from jax import lax
 
 from latentspike.models.recurrent import recurrent_scan
 
-TOLERANCE = 1e-12
+TOLERANCE = 1e-11
 N_BINS, N_TRIALS, N_INPUTS, SIZE, N_OUT = 7, 3, 2, 4, 5
 
 
