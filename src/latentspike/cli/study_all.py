@@ -18,14 +18,20 @@ if TYPE_CHECKING:
 
 def lacks(study: Study) -> str:
     """What a study needs and this machine has not; empty if it can be run."""
-    from latentspike.studies.catalog import RECORDINGS
+    from latentspike.studies.catalog import MC_MAZE, RECORDINGS
+    from latentspike.studies.recordings import mc_maze_file
 
-    if RECORDINGS not in study.needs or os.environ.get(RECORDINGS):
-        return ""
-    return (
-        f"{study.name} needs real recordings: set {RECORDINGS} to their folder "
-        "(docs/studies.md says which)"
-    )
+    if RECORDINGS in study.needs and not os.environ.get(RECORDINGS):
+        return (
+            f"{study.name} needs real recordings: set {RECORDINGS} to their folder "
+            "(docs/studies.md says which)"
+        )
+    if MC_MAZE in study.needs:
+        try:
+            mc_maze_file()
+        except FileNotFoundError as error:
+            return f"{study.name} needs a recording: {error}"
+    return ""
 
 
 def run_all(options: StudyOptions, *, run_one: Callable[[StudyOptions], Report]) -> Report:

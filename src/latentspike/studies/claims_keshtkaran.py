@@ -102,11 +102,28 @@ def _dropout_is_closer(results: Results) -> Finding:
     return Finding(ours, sample, verdict_of(difference > 0))
 
 
+def _underfit_is_smooth(results: Results) -> Finding:
+    """Rates of the model with the highest loss change less than the true ones, and than those of
+    the model with the best R².
+    """
+    rows = part(results, "random_search", "arms", PLAIN)
+    under, well = (
+        numbers((part(row, "examples", name, "roughness") for row in rows), "roughness")
+        for name in ("underfit", "well fit")
+    )
+    found = [is_above(well, under), is_above(np.ones(1), under)]
+    reason = next((reason for _, reason in found if reason), "")
+    ours = f"{mean_sd(under, 2)} of the true change from bin to bin, {mean_sd(well, 2)} well fit"
+    return Finding(ours, many(under.size, "seed"), worst(v for v, _ in found), reason)
+
+
 RANDOM_SEARCH = (
     Claim("Fig. 1b", "The validation loss does not say how well rates are inferred.", _NO_NUMBER,
           lambda results: _falls(results, PLAIN, expected=False)),
     Claim("Fig. 1b", "Overfit models have an excellent loss and extremely poor inferred rates.",
           _NO_NUMBER, _copies_are_poor),
+    Claim("Fig. 1c", "Underfit models have overly smooth inferred rates.", _NO_NUMBER,
+          _underfit_is_smooth),
     Claim("Fig. 4a", "Models with lower sample validation loss have higher R².", _NO_NUMBER,
           lambda results: _falls(results, SAMPLE, expected=True)),
     Claim("Fig. 4b", "With coordinated dropout R² falls with the standard validation loss.",

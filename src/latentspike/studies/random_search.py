@@ -148,6 +148,9 @@ def _run(
     validation = data.select_trials(split.validation)
     losses, r2 = scores(result, model, validation)
     chosen = examples(losses, r2) if arm == PLAIN else {}
+    for row in chosen.values():
+        params = result.params_of(result.members[int(row["model"])]["member"])
+        row["roughness"] = roughness(model, params, validation)
     if chosen:
         _draw_traces(chosen, result, model, validation, options.out / f"example_rates_{seed}.png")
     correlation = float(np.asarray(spearmanr(losses, r2))[0])
@@ -187,6 +190,13 @@ def examples(losses: list[float], r2: list[float]) -> dict[str, dict[str, float]
         name: {"model": place, "loss": losses[place], "r2": r2[place]}
         for name, place in places.items()
     }
+
+
+def roughness(model: LFADS, params: Any, data: SpikeData) -> float:
+    """Mean change of inferred rates from bin to bin, relative to that of the true rates."""
+    inferred = model.infer(params, data, n_samples=0, key=jax.random.key(0)).rates
+    true = data.truth["rates"]
+    return float(np.abs(np.diff(inferred, axis=1)).mean() / np.abs(np.diff(true, axis=1)).mean())
 
 
 def _say(arm: str, row: dict[str, Any], limit: float | None) -> None:

@@ -82,12 +82,24 @@ def test_the_list_names_every_study(tmp_path, capsys):
     rows = {row["name"]: row for row in document["studies"]}
     assert rows.keys() == {study.name for study in catalog.STUDIES}
     assert rows["keshtkaran-2019/fig4"]["cost"]["laptop"]["minutes"] == 10
-    assert not rows["keshtkaran-2019/fig5"]["built"]
+    assert all(row["built"] for row in rows.values())
     assert rows["wang-2022/table-s3"]["also"] == ["wang-2022/fig2c"]
     assert main(["study", "list", "--out", str(tmp_path)]) == 0
     text = capsys.readouterr().out
-    assert "not built yet: no study reads a recording" in text
-    assert "needs LATENTSPIKE_TEST_DATA" in text
+    assert "needs LATENTSPIKE_TEST_DATA" in text and "needs LATENTSPIKE_MC_MAZE" in text
+
+
+def test_a_study_that_is_missing_is_listed_with_the_reason_and_refused(
+    fake, tmp_path, capsys, monkeypatch
+):
+    missing = catalog.Study(NAME, "a title", missing="nobody has the data")
+    monkeypatch.setattr(catalog, "STUDIES", (missing,))
+    _, document, _ = called(capsys, "list", "--out", tmp_path)
+    assert not document["studies"][0]["built"]
+    assert main(["study", "list", "--out", str(tmp_path)]) == 0
+    assert "not built yet: nobody has the data" in capsys.readouterr().out
+    code, document, _ = called(capsys, "run", NAME, "--out", tmp_path)
+    assert code == 2 and document["error"].endswith("not built yet: nobody has the data")
 
 
 def test_a_run_says_its_cost_calls_its_steps_and_judges(fake, tmp_path, capsys):
@@ -163,7 +175,7 @@ def test_a_study_that_fails_is_kept_as_failed(fake, tmp_path, capsys):
     [
         (["run"], "name a study"),
         (["run", "wang-2022/table-s33"], "did you mean wang-2022/table-s3"),
-        (["run", "keshtkaran-2019/fig5"], "not built yet: no study reads a recording"),
+        (["run", "keshtkaran-2019/fig5"], "dandi download DANDI:000128"),
         (["run", "keshtkaran-2019/fig3", "--jobs=0"], "--jobs must be 1 or more"),
         (["run", "keshtkaran-2019/fig5-monkey-m1"], "set LATENTSPIKE_TEST_DATA"),
         (["list", "keshtkaran-2019/fig3"], "`study list` takes no name"),
@@ -171,7 +183,8 @@ def test_a_study_that_fails_is_kept_as_failed(fake, tmp_path, capsys):
     ],
 )
 def test_refusals_are_code_2_and_leave_no_folder(words, said, tmp_path, capsys, monkeypatch):
-    monkeypatch.delenv("LATENTSPIKE_TEST_DATA", raising=False)
+    for variable in ("LATENTSPIKE_TEST_DATA", "LATENTSPIKE_MC_MAZE"):
+        monkeypatch.delenv(variable, raising=False)
     out = tmp_path / "studies"
     code, document, _ = called(capsys, *words, "--out", out)
     assert code == 2 and said in document["error"]

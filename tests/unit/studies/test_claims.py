@@ -38,6 +38,15 @@ def search(**arms):
     return {"random_search": {"arms": rows, "true_loss": 10.0}}
 
 
+def traces(underfit, well_fit):
+    """Roughness of the chosen plain models, seed by seed."""
+    rows = [
+        {"examples": {"underfit": {"roughness": a}, "well fit": {"roughness": b}}}
+        for a, b in zip(underfit, well_fit, strict=True)
+    ]
+    return {"random_search": {"arms": {"(a) plain": rows}}}
+
+
 ABOVE = list(range(11, 31))  # 20 losses above that of the true rates
 BELOW = [5, *range(11, 30)]
 GOOD = [0.5] * 20
@@ -235,6 +244,10 @@ CASES = [
     ("Overfit models have", search(a=(0.0, BELOW, FIRST_POOR)), HELD),
     ("Overfit models have", search(a=(0.0, BELOW, FIRST_GOOD)), FAILED),
     ("Overfit models have", search(a=(0.0, ABOVE, GOOD)), UNKNOWN),
+    ("overly smooth", traces([0.2], [0.8]), HELD),
+    ("overly smooth", traces([0.9], [0.8]), FAILED),
+    ("overly smooth", traces([1.2], [1.8]), FAILED),
+    ("overly smooth", traces([0.2, 0.8], [0.5, 0.6]), UNKNOWN),
     ("lower sample validation loss", search(b=(-0.8, ABOVE, GOOD)), HELD),
     ("lower sample validation loss", search(b=(0.2, ABOVE, GOOD)), FAILED),
     ("lower sample validation loss", search(b=(-0.2, ABOVE, GOOD)), UNKNOWN),
