@@ -39,11 +39,17 @@ def _forget_compiled_programs() -> Iterator[None]:
         gc.collect()
 
 
+def _computes_long(path: Path) -> bool:
+    """Recovery, and simulations of spiking networks."""
+    names = ("perturb", "lif_network", "winner_take_all", "nest_network", "nest_mesoscopic")
+    return path.parent.name == "recovery" or path.stem.removeprefix("test_") in names
+
+
 @pytest.fixture(scope="module", autouse=True)
 def _compiled_as_users_do(request: pytest.FixtureRequest) -> Iterator[None]:
-    """For tests of recovery, whatever `make test` chose: they compute longer than they compile."""
+    """For tests that compute longer than they compile, whatever `make test` chose for the rest."""
     variable = "JAX_DISABLE_MOST_OPTIMIZATIONS"
-    if variable not in os.environ or request.path.parent.name != "recovery":
+    if variable not in os.environ or not _computes_long(request.path):
         yield
         return
     import jax
