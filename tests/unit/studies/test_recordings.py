@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from latentspike.studies import catalog
+from latentspike.studies.reaching_recordings import load
 from latentspike.studies.recordings import MC_MAZE, mc_maze, mc_maze_file
 
 pynwb = pytest.importorskip("pynwb")
@@ -107,3 +108,12 @@ def test_without_the_file_the_download_is_named(monkeypatch, tmp_path):
     monkeypatch.setenv(MC_MAZE, str(tmp_path / "a.nwb"))
     assert mc_maze_file() == tmp_path / "a.nwb"
     assert MC_MAZE == catalog.MC_MAZE in catalog.find("keshtkaran-2019/fig5").needs
+
+
+def test_the_study_of_reaches_reads_it_by_name_or_variable(file, monkeypatch):
+    for given in (str(file), None):
+        monkeypatch.setenv(MC_MAZE, str(file))
+        reaches = load("mc_maze", given, bin_width=0.02, sizes={"n_neurons": 5})
+        assert reaches.data.counts.shape == (N_TRIALS - 1, 35, 5)
+        assert reaches.data.counts.sum() == 5 * (N_TRIALS - 1)
+        assert np.isfinite(reaches.data.behavior["hand_velocity"]).all()
