@@ -173,6 +173,7 @@ def _neulvm(known: SpikeData, tables: Tables) -> Chosen:
         "neurons": groups,
         "stepping": {"max_age": _MAX_AGE},
         "estimation": {"n_starts": 2, "n_warmup": 60, "n_draws": 60, "n_leapfrog": 20},
+        "own_rates": True,
     }
     return chosen, tuple(notes)
 

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any
 
 import jax
-import numpy as np
 
 from latentspike.evaluate import BitsPerSpike, co_smoothing_bits
 from latentspike.models.neulvm import NeuLVM
-from latentspike.models.neulvm.problem import populations_of
 from latentspike.spikes import SpikeData
 from latentspike.training.fit import RunOptions, fit
 
@@ -61,34 +58,10 @@ def held_out_likelihood(
     for name, model in models.items():
         try:
             key_fit, key_infer = jax.random.split(key)
+            model = dataclasses.replace(model, own_rates=own_rates)
             fitted = fit(model, data, options=RunOptions(show=False), key=key_fit)
             posterior = model.infer(fitted.params, scored, n_samples=n_samples, key=key_infer)
         except ValueError as error:
             raise ValueError(f"candidate {name!r}: {error}") from error
-        if own_rates:
-            scale = own_scale(model, fitted.params, data)
-            posterior = dataclasses.replace(
-                posterior, rates=posterior.rates * scale, rates_std=None
-            )
         found[name] = co_smoothing_bits(scored, posterior)
     return found
-
-
-def own_scale(model: NeuLVM, params: Mapping[str, Any], data: SpikeData) -> np.ndarray:
-    """Each neuron's mean rate over that of its population in the trials that were fitted.
-
-    Parameters
-    ----------
-    model, params : fitted to ``data``
-    data : recording, with the spikes of held-out neurons; one without a spike counts half a one
-
-    Returns
-    -------
-    float [neurons]
-    """
-    population = populations_of(model.network, model.neurons, data)
-    per_neuron = np.asarray(params["training_counts"])[..., population]
-    expected = per_neuron / model.network.sizes[population]
-    expected = np.where(data.observed, expected, 0.0).sum((0, 1))
-    spikes = np.where(data.observed, data.counts, 0).sum((0, 1))
-    return np.maximum(spikes, 0.5) / np.maximum(expected, 1e-9)

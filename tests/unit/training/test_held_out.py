@@ -9,7 +9,7 @@ from latentspike.dynamics import Free, Network, Population
 from latentspike.dynamics.stepping import Stepping
 from latentspike.models.neulvm import Estimation, NeuLVM
 from latentspike.training import held_out
-from latentspike.training.held_out import held_out_likelihood, own_scale
+from latentspike.training.held_out import held_out_likelihood
 
 FAST = Stepping("euler", "binomial", has_old=False, max_age=0.04)
 SHORT = Estimation(n_starts=1, n_warmup=50, n_draws=50, n_leapfrog=8, smoothing=0.03)
@@ -50,18 +50,6 @@ def test_the_right_populations_predict_best(rng):
     assert list(found) == ["right", "wrong"]
     assert found["right"].value > 0.2 > found["wrong"].value + 0.1
     assert found["right"].n_spikes == data.counts[:, :, [0, 7]].sum()
-
-
-def test_own_rates_are_those_of_the_fitted_trials(rng):
-    data = recording(rng)
-    activity = rng.uniform(1.0, 5.0, (1, 150, 2))
-    scale = own_scale(RIGHT, {"training_counts": activity}, data)
-    scaled = activity[..., np.arange(8) // 4] / 60 * scale
-    np.testing.assert_allclose(scaled.mean((0, 1)), data.counts.mean((0, 1)))
-    silent = np.where(np.arange(8) == 7, 0, data.counts)
-    again = own_scale(RIGHT, {"training_counts": activity}, data.replace(counts=silent))
-    assert again[7] == pytest.approx(0.5 / (activity[..., 1].sum() / 60))
-    np.testing.assert_array_equal(again[:7], scale[:7])
 
 
 def test_scored_spikes_of_held_out_neurons_do_not_change_their_rates(rng, monkeypatch):

@@ -51,9 +51,10 @@ def infer_posterior(
                 mean[trial], spread[trial] = found
     per_hz = model.network.sizes * data.bin_width
     rate, rate_std = mean / per_hz, spread / per_hz if n_samples else None
+    scale = params["scale"] if model.own_rates else np.ones(data.n_neurons)
     return Posterior(
-        rates=rate[..., population],
-        rates_std=None if rate_std is None else rate_std[..., population],
+        rates=rate[..., population] * scale,
+        rates_std=None if rate_std is None else rate_std[..., population] * scale,
         population_activity=rate,
         population_activity_std=rate_std,
         bin_width=data.bin_width,

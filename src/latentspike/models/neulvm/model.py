@@ -15,7 +15,12 @@ from latentspike.dynamics import Network
 from latentspike.dynamics.stepping import Mesoscopic, Stepping
 from latentspike.models.neulvm import estimate
 from latentspike.models.neulvm.inference import infer_posterior
-from latentspike.models.neulvm.problem import Problem, make_problem
+from latentspike.models.neulvm.problem import (
+    Problem,
+    make_problem,
+    own_scale,
+    populations_of,
+)
 from latentspike.models.neulvm.recorded import simulate_fitted
 from latentspike.models.neulvm.settings import Estimation
 from latentspike.models.neulvm.uncertainty import (
@@ -37,6 +42,7 @@ class Prepared(NamedTuple):
 
     system: Mesoscopic
     problem: Problem
+    data: SpikeData
 
 
 @dataclass(frozen=True)
@@ -55,6 +61,8 @@ class NeuLVM:
         is a single population
     stepping : how a bin is computed
     estimation : how parameters and activity are found
+    own_rates : whether inferred rates of a neuron are scaled to its own mean rate in the trials
+        that were fitted, as real neurons of a population differ; the model itself has them alike
 
     Raises
     ------
@@ -76,6 +84,7 @@ class NeuLVM:
     neurons: Mapping[str, Sequence[Any]] = field(default_factory=dict)
     stepping: Stepping = field(default_factory=Stepping)
     estimation: Estimation = field(default_factory=Estimation)
+    own_rates: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "neurons", _members(self.neurons, self.network))
@@ -91,6 +100,7 @@ class NeuLVM:
             "neurons": {name: list(ids) for name, ids in self.neurons.items()},
             "stepping": {name: value for name, value in stepping.items() if value is not None},
             "estimation": dataclasses.asdict(self.estimation),
+            "own_rates": self.own_rates,
         }
 
     # ---- estimation in steps (`SteppedModel`) ------------------------------------------------
@@ -100,13 +110,15 @@ class NeuLVM:
 
         Returns
         -------
-        ``free`` [free]; ``rate`` [K], Hz, that a simulation begins with; ``n_recorded`` [K]
+        ``free`` [free]; ``rate`` [K], Hz, that a simulation begins with; ``n_recorded`` [K];
+        ``scale`` [neurons], of rates
         """
         recorded = [len(ids) for ids in self.neurons.values()] or [spec.n_neurons]
         return {
             "free": self.network.start,
             "rate": np.full(len(self.network.names), _UNFITTED_RATE),
             "n_recorded": np.array(recorded),
+            "scale": np.ones(spec.n_neurons),
         }
 
     @property
@@ -123,17 +135,17 @@ class NeuLVM:
             neuron, or a bin with several spikes of a neuron.
         """
         system = Mesoscopic.of(self.network, data.bin_width, self.stepping)
-        return Prepared(system, make_problem(self.network, system, self.neurons, data))
+        return Prepared(system, make_problem(self.network, system, self.neurons, data), data)
 
     def begin(self, params: Params, prepared: Prepared, *, key: jax.Array) -> State:
         """Smoothed activity, and the best parameters for it from several starts."""
         with jax.enable_x64(True):
-            return estimate.begin(*prepared, self.estimation, params["free"], key)
+            return estimate.begin(*prepared[:2], self.estimation, params["free"], key)
 
     def advance(self, state: State, prepared: Prepared) -> tuple[State, dict[str, float]]:
         """One step of the estimation; its row has the log-joint in nats."""
         with jax.enable_x64(True):
-            return estimate.advance(*prepared, self.estimation, state)
+            return estimate.advance(*prepared[:2], self.estimation, state)
 
     def is_finished(self, state: State) -> bool:
         """Whether no step is left."""
@@ -146,11 +158,15 @@ class NeuLVM:
         -------
         ``free`` [free]; ``draws`` [n_draws, free], of their posterior; ``warmup``, ``starts`` and
         ``start_values`` of the estimation; ``training_counts`` and ``training_counts_std``
-        [trials, bins, K], spikes of each population per bin; ``rate`` and ``n_recorded``
+        [trials, bins, K], spikes of each population per bin; ``scale`` [neurons], mean rate of
+        each neuron over that of its population; ``rate`` and ``n_recorded``
         """
         found = estimate.summary(self.estimation, state)
-        per_bin = found["training_counts"].mean((0, 1)) / self.network.sizes
-        return params | found | {"rate": per_bin / prepared.system.bin_width}
+        share = found["training_counts"] / self.network.sizes
+        scale = own_scale(share, populations_of(self.network, self.neurons, prepared.data),
+                          prepared.data)  # fmt: skip
+        rate = share.mean((0, 1)) / prepared.system.bin_width
+        return params | found | {"scale": scale, "rate": rate}
 
     # ---- uses --------------------------------------------------------------------------------
 
@@ -160,7 +176,7 @@ class NeuLVM:
         """Activity of every population and rates of every neuron, in Hz.
 
         Each trial is inferred on its own. The rate of a neuron, recorded or held out, is that of
-        its population.
+        its population, or with ``own_rates`` in proportion to it.
 
         Parameters
         ----------

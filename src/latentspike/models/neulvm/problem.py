@@ -70,6 +70,27 @@ def populations_of(network: Network, members: Members, data: SpikeData) -> np.nd
     return found
 
 
+def own_scale(share: np.ndarray, population: np.ndarray, data: SpikeData) -> np.ndarray:
+    """Each neuron's mean rate over that of its population in the trials that were fitted.
+
+    Parameters
+    ----------
+    share : [trials, bins, K], of each population that fires in a bin
+    population : int [neurons]
+    data : recording, with the spikes of held-out neurons; one without a spike counts half a one
+
+    Returns
+    -------
+    float [neurons]
+    """
+    n_neurons = data.n_neurons
+    expected = np.array(
+        [share[..., population[i]][data.observed[..., i]].sum() for i in range(n_neurons)]
+    )
+    spikes = np.where(data.observed, data.counts, 0).sum((0, 1))
+    return np.maximum(spikes, 0.5) / np.maximum(expected, 1e-9)
+
+
 def make_problem(
     network: Network, system: Mesoscopic, members: Members, data: SpikeData
 ) -> Problem:
