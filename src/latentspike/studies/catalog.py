@@ -20,7 +20,7 @@ RECORDINGS = "LATENTSPIKE_TEST_DATA"  # the variable that names the folder of re
 MC_MAZE = "LATENTSPIKE_MC_MAZE"  # the variable that names the file of that recording
 _MEASURED = "docs/studies.md"
 # fits that only show that they run: nearly all of their time is compilation
-_TINY_SAMPLES = "--starts 1 --warmup 2 --draws 2"
+_TINY_SAMPLES = "--starts 1 --warmup 2 --draws 8"
 _TINY_FIT = f"--seeds 1 {_TINY_SAMPLES} --fully-observed-starts 1"
 _TINY_SWITCHING = (
     f"{_TINY_SAMPLES} --run 4 --length 1 --seconds 4 --network-seconds 0 --draws-simulated 1"

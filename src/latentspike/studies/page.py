@@ -42,6 +42,7 @@ def page(found: Mapping[Path, dict[str, Any]], path: Path) -> str:
         found.items(),
         key=lambda row: (order.get(row[1]["study"], len(order)), SCALES.index(row[1]["scale"])),
     )
+    rows = [(folder, _explained(document)) for folder, document in rows]
     documents = [document for _, document in rows]
     parts = [_HEAD, _summary(documents), _not_held(documents), _absent(documents)]
     for paper, title in PAPERS.items():
@@ -49,6 +50,14 @@ def page(found: Mapping[Path, dict[str, Any]], path: Path) -> str:
         parts += [f"## {title}\n"] if own else []
         parts += [_section(document, folder, path) for folder, document in own]
     return "\n".join(parts)
+
+
+def _explained(document: dict[str, Any]) -> dict[str, Any]:
+    """With what is known today of why claims did not hold, which may be more than at the run."""
+    known = {(study.name, claim.sentence): claim.why for study in STUDIES for claim in study.claims}
+    why = lambda claim: known.get((document["study"], claim["sentence"]), claim.get("why", ""))  # noqa: E731
+    claims = [claim | {"why": why(claim)} for claim in document["claims"]]
+    return document | {"claims": claims}
 
 
 def counted(claims: Sequence[Mapping[str, Any]]) -> str:
