@@ -1,10 +1,12 @@
-"""The studies at full size (`pytest -m slow`), and small versions of them for every run of CI."""
+"""The studies at full size (`pytest -m slow`), and small versions of some for every run of CI.
+
+Those of the catalog at the scale for tests are in test_studies_tiny.py.
+"""
 
 import numpy as np
 import pytest
 
 from latentspike.studies import (
-    linear_autoencoder,
     linear_track,
     monkey_m1,
     population_based_training,
@@ -13,14 +15,6 @@ from latentspike.studies import (
     synthetic_rnn,
     tuned_recordings,
 )
-
-
-def test_linear_autoencoder_with_coordinated_dropout_halves_the_true_loss(tmp_path, capsys):
-    found = linear_autoencoder.main(["--out", str(tmp_path), "--seeds", "1", "--epochs", "300"])
-    capsys.readouterr()
-    assert max(found["true_loss_ratio"]) <= 0.5
-    assert found["without"][0]["loss_recon"] < 0.01  # the identity: copying, not explaining
-    assert (tmp_path / "fig3.png").stat().st_size > 10_000
 
 
 def test_small_synthetic_network_beats_smoothing(tmp_path, capsys):

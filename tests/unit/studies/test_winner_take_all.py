@@ -1,12 +1,10 @@
 """The study of the winner-take-all network: its trials, its figures, its tables; no fit."""
 
-import json
-
 import numpy as np
 import pytest
 
 from latentspike.io import read_npz
-from latentspike.studies import found_populations, photo_stimulation, winner_take_all
+from latentspike.studies import photo_stimulation, winner_take_all
 from latentspike.studies import winner_take_all_fits as fits
 
 
@@ -84,15 +82,6 @@ def test_fits_of_a_trial_have_a_folder_and_say_what_they_read(cut, tmp_path):
     Options.together = 2
     (both,) = winner_take_all.jobs_of(cut[1], Options)
     assert both.folder.parent != jobs[0].folder.parent and both.settings["n_trials"] == 2
-
-
-def test_neurons_are_drawn_from_all_populations_and_found(tmp_path, capsys):
-    words = ["--seeds", "2", "--durations", "6", "--out", str(tmp_path)]
-    rows = found_populations.main(words)["by_duration"]["6"]
-    capsys.readouterr()
-    assert all(row["agreement"] > 0.8 for row in rows) and rows[0] != rows[1]
-    assert (tmp_path / "first_draw_6s.png").stat().st_size > 10_000
-    assert json.loads((tmp_path / "results.json").read_text())["neurons"] == 25
 
 
 def test_a_pulse_to_the_silent_population_switches_more_often(tmp_path, capsys):
