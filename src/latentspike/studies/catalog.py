@@ -10,7 +10,7 @@ import difflib
 
 from latentspike.studies import claims_keshtkaran as keshtkaran
 from latentspike.studies import claims_wang as wang
-from latentspike.studies.claims_reaching import REACHING
+from latentspike.studies.claims_reaching import REACHING, REACHING_SIMULATED
 from latentspike.studies.claims_wang_switching import SWITCHING
 from latentspike.studies.claims_wang_transition import TRANSITION
 from latentspike.studies.study import PAPERS, SCALES, Cost, Scale, Step, Study
@@ -81,7 +81,7 @@ STUDIES = (
         "units instead of 202; laptop: bins of 20 ms, 100 units, smaller networks and searches",
         (Step("reaching", "--recording mc_maze", "--recording mc_maze --full",
               tiny=f"--recording mc_maze {_TINY_REACHING}"),),
-        Cost(19, "not measured: the simulated task's 15, and 1.9 times its trials"),
+        Cost(16, "not measured: the simulated task's 12, with 1.9 times its trials"),
         Cost(None, "not measured: the study says before it starts (--estimate)"),
         REACHING,
         (MC_MAZE, "pip install 'latentspike[nwb]'"),
@@ -91,9 +91,9 @@ STUDIES = (
         "the same with a simulated reaching task whose rates are known: 8 directions, straight and "
         "curved; laptop: bins of 20 ms, 100 neurons, 1200 trials, smaller networks and searches",
         (Step("reaching", full="--full", tiny=f"{_TINY_REACHING} --trials 3"),),
-        Cost(15, "not measured as a whole: PARTS"),
+        Cost(12, "not measured as a whole: 14 minutes of one core by its parts (docs/studies.md)"),
         Cost(None, "not measured: the study says before it starts (--estimate)"),
-        REACHING,
+        REACHING_SIMULATED,
     ),
     Study(
         "keshtkaran-2019/fig5-monkey-trials",
@@ -101,7 +101,7 @@ STUDIES = (
         "50 ms",
         (Step("reaching", "--recording monkey_m1 --seeds 3", "--recording monkey_m1 --seeds 7",
               tiny=f"--recording monkey_m1 {_TINY_REACHING}"),),
-        Cost(8, "not measured as a whole: PARTS"),
+        Cost(8, "not measured: 7 draws as long as the simulated task's smallest, 74 s of one core"),
         Cost(16, "not measured: seven draws instead of three"),
         REACHING,
         (RECORDINGS,),
