@@ -176,8 +176,10 @@ def _say(document: dict[str, Any], share: str) -> None:
     for method, values in document["velocity_r2"][share].items():
         (x, y), (dx, dy) = mean_se(values)
         print(f"  {method:14s} x {x:.3f} ± {dx:.3f}, y {y:.3f} ± {dy:.3f} (n = {len(values)})")
-    mean, error = mean_se(document["improvement"][share])
-    print(f"  improvement by PBT {mean:+.1f} ± {error:.1f} %", flush=True)
+    known = [value for value in document["improvement"][share] if value is not None]
+    if known:
+        mean, error = mean_se(known)
+        print(f"  improvement by PBT {mean:+.1f} ± {error:.1f} % (n = {len(known)})", flush=True)
 
 
 def _draw_median(
