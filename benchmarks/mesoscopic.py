@@ -72,8 +72,8 @@ def problem(network: Network, system: Mesoscopic, n_bins: int) -> tuple[Problem,
     latest = np.concatenate([np.full_like(latest[:, :1], -1), latest[:, :-1]], 1)
     ages = np.where(latest >= 0, bins - 1 - latest, -1)
     low, high = network.bounds
-    inputs, scored = np.zeros((1, n_bins, 0)), np.ones(spikes.shape)
-    found = Problem(network.table, low, high, spikes, ages, scored, population, inputs)
+    inputs, ones = np.zeros((1, n_bins, 0)), np.ones(spikes.shape)
+    found = Problem(network.table, low, high, spikes, ages, ones, ones, population, inputs)
     return found, rng.poisson(np.array(system.sizes) * 20 * WIDTH, (1, n_bins, k)) + 0.5
 
 
