@@ -82,7 +82,7 @@ STUDIES = (
         (Step("reaching", "--recording mc_maze", "--recording mc_maze --full",
               tiny=f"--recording mc_maze {_TINY_REACHING}"),),
         Cost(16, "not measured: the simulated task's 12, with 1.9 times its trials"),
-        Cost(None, "not measured: the study says before it starts (--estimate)"),
+        Cost(3720, "not measured: by the simulated task, which has as many trials"),
         REACHING,
         (MC_MAZE, "pip install 'latentspike[nwb]'"),
     ),
@@ -92,7 +92,7 @@ STUDIES = (
         "curved; laptop: bins of 20 ms, 100 neurons, 1200 trials, smaller networks and searches",
         (Step("reaching", full="--full", tiny=f"{_TINY_REACHING} --trials 3"),),
         Cost(12, "not measured as a whole: 14 minutes of one core by its parts (docs/studies.md)"),
-        Cost(None, "not measured: the study says before it starts (--estimate)"),
+        Cost(3720, "two epochs of each share (--estimate): 124 h on one core, half on two"),
         REACHING_SIMULATED,
     ),
     Study(
