@@ -23,6 +23,9 @@ class Stepping:
         "binomial" or "poisson" (the published one)
     has_old : keep the neurons that are older than ``max_age`` as one class of their own
     max_age : s; memory of the model, by default five membrane times
+    start : what is known of the network before a trial: it was "stationary", or nothing ("free"),
+        so that the activity of the first bins is whatever suits the bins after them. For trials
+        cut out of synchronous activity, which no stationary past explains.
 
     References
     ----------
@@ -33,11 +36,13 @@ class Stepping:
     variance: Literal["refined", "binomial", "poisson"] = "refined"
     has_old: bool = True
     max_age: float | None = None
+    start: Literal["stationary", "free"] = "stationary"
 
     def __post_init__(self) -> None:
         known = {
             "membrane": ("exact", "euler"),
             "variance": ("refined", "binomial", "poisson"),
+            "start": ("stationary", "free"),
         }
         for name, choices in known.items():
             if getattr(self, name) not in choices:
@@ -94,3 +99,11 @@ class Mesoscopic:
     def n_populations(self) -> int:
         """K."""
         return len(self.sizes)
+
+    def n_free_bins(self, n_bins: int) -> int:
+        """First bins of a trial whose activity no earlier one predicts.
+
+        Half of the memory, after which most of what matters is in the trial itself; a quarter of
+        the trial at most.
+        """
+        return 0 if self.stepping.start == "stationary" else min(self.n_ages // 2, n_bins // 4)

@@ -50,8 +50,25 @@ def log_joint(system: Mesoscopic, problem: Problem, free: jax.Array, counts: jax
         ages=problem.ages,
         population=problem.population,
     )
-    population = jnp.sum(log_activity(system, prediction, activity), -1)
-    return Terms(jnp.sum(jnp.where(problem.scored > 0, each, 0.0), (-1, -2)), population)
+    each_bin = log_activity(system, prediction, activity)
+    if n_free := system.n_free_bins(counts.shape[-2]):
+        each_bin = jnp.concatenate([log_free(counts, n_free), each_bin[..., n_free:]], -1)
+    spikes = jnp.sum(jnp.where(problem.scored > 0, each, 0.0), (-1, -2))
+    return Terms(spikes, jnp.sum(each_bin, -1))
+
+
+def log_free(counts: jax.Array, n_free: int) -> jax.Array:
+    """Log-density of counts that nothing predicts, [..., free bins].
+
+    Exponential with the mean of the trial: of all densities with that mean the one that says least.
+    """
+    mean = free_mean(counts)
+    return jnp.sum(-counts[..., :n_free, :] / mean - jnp.log(mean), -1)
+
+
+def free_mean(counts: jax.Array) -> jax.Array:
+    """Spikes per bin, [..., 1, K]; one at least, which is also the least error of other bins."""
+    return jnp.maximum(jnp.mean(counts, -2, keepdims=True), 1.0)
 
 
 def external(values: Values, inputs: jax.Array) -> jax.Array | None:

@@ -20,7 +20,7 @@ import scipy.sparse
 from latentspike.dynamics.drive import drive
 from latentspike.dynamics.mesoscopic import log_spikes, predict_driven
 from latentspike.dynamics.stepping import Mesoscopic
-from latentspike.models.neulvm.joint import external, initial_rate
+from latentspike.models.neulvm.joint import external, free_mean, initial_rate
 from latentspike.models.neulvm.problem import Problem
 
 _REACH = 0.6  # of the model's memory: beyond it an activity hardly moves later ones
@@ -59,7 +59,16 @@ def _errors(
     found = predict_driven(system, values, driven, time_last, rate)
     spread = jax.lax.stop_gradient(jnp.sqrt(found.variance))
     distance = weight * (found.potential - values.threshold)
-    return jnp.stack([(activity - found.mean) / spread, distance])
+    errors = (activity - found.mean) / spread
+    if n_free := system.n_free_bins(place.shape[-2]):
+        errors = jnp.concatenate([_free(place, n_free), errors[..., n_free:, :]], -2)
+    return jnp.stack([errors, distance])
+
+
+def _free(place: jax.Array, n_free: int) -> jax.Array:
+    """What has the curvature of `joint.log_free` as a square, [trials, free bins, K]."""
+    wide = jax.lax.stop_gradient(jnp.sqrt(2 * free_mean(to_counts(place))))
+    return jax.nn.softplus(place[..., :n_free, :]) / wide
 
 
 def _weight(system: Mesoscopic, problem: Problem, place: jax.Array, logit: jax.Array) -> jax.Array:
