@@ -189,11 +189,12 @@ def draw(data: SpikeData, options: Any, results: list[dict[str, Any]]) -> None:
         draw_switches(activity, found, names=names, ax=ax)
         ax.set_title(name, loc="left", fontsize="medium")
     mean, sd = REFERENCE
-    axes[3].axhspan(mean - sd, mean + sd, color="0.9", label="network, 100-s blocks")
+    axes[3].axhspan(mean - sd, mean + sd, color="0.85", label="network, 100-s blocks")
     for name, marker in (("mesoscopic", "o"), ("network", "x")):
         places = [i for i, row in enumerate(results) if name in row]
         axes[3].plot(places, [results[i][name]["value"] for i in places], marker, label=name)
-    axes[3].set(xlabel="fit", ylabel="switches per 100 s")
+    ticks = range(len(results))
+    axes[3].set(xlabel="fit", ylabel="switches per 100 s", xticks=ticks)
     axes[3].legend(frameon=False)
     save(figure, options.out / f"{_fits(options).name}.png")
     plt.close(figure)
