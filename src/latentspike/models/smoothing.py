@@ -248,24 +248,8 @@ def choose_heldout_width(data: SpikeData, widths: Sequence[float] = WIDTHS) -> f
     """The width for the regression: that which makes spikes of held-out neurons most likely.
 
     Those of every fourth trial, predicted by a baseline that was fitted to the other trials (300
-    trials at most are used). With fewer than four trials the width of `choose_width`.
-
-    Parameters
-    ----------
-    data : SpikeData
-        Counts, with held-out neurons.
-    widths : sequence of float
-        Candidates in seconds.
-
-    Returns
-    -------
-    float
-        The best of ``widths``, in seconds.
-
-    Raises
-    ------
-    ValueError
-        If the data is continuous, or there is no candidate.
+    trials at most are used). With fewer than four trials the width of `choose_width`, whose
+    parameters, result and errors these are.
     """
     _check_candidates(data, widths)
     if data.n_trials < 4:
