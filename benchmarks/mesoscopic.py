@@ -72,8 +72,19 @@ def problem(network: Network, system: Mesoscopic, n_bins: int) -> tuple[Problem,
     latest = np.concatenate([np.full_like(latest[:, :1], -1), latest[:, :-1]], 1)
     ages = np.where(latest >= 0, bins - 1 - latest, -1)
     low, high = network.bounds
-    inputs, ones = np.zeros((1, n_bins, 0)), np.ones(spikes.shape)
-    found = Problem(network.table, low, high, spikes, ages, ones, ones, population, inputs)
+    member = (population[:, None] == np.arange(k)).astype(float)
+    found = Problem(
+        network.table,
+        low,
+        high,
+        spikes=spikes @ member,
+        seen=np.ones(spikes.shape) @ member,
+        fired=spikes,
+        stayed=1 - spikes,
+        ages=ages,
+        population=population,
+        inputs=np.zeros((1, n_bins, 0)),
+    )
     return found, rng.poisson(np.array(system.sizes) * 20 * WIDTH, (1, n_bins, k)) + 0.5
 
 
@@ -130,7 +141,7 @@ def numpy_value(n_ages: int, n_bins: int) -> float:
         n_ages=n_ages,
     )
     given, counts = problem(network, Mesoscopic.of(network, WIDTH), n_bins)
-    spikes = np.asarray(given.spikes)[0]
+    spikes = np.asarray(given.fired)[0]
     observed = module.Observed(given.population, spikes, spikes[:0])
     began = time.perf_counter()
     module.score(system, counts[0] / network.sizes, np.full(k, 20.0), observed)

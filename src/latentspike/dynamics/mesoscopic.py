@@ -256,15 +256,33 @@ def log_spikes(
     ----------
     driven : free potentials
     spikes : [..., bins, neurons], 0 or 1
-    ages : int, same shape; bins since the last spike (0: the bin before), −1 where there was none
-        yet: such a neuron counts as recovered
-    population : int [neurons], which population each belongs to
+    ages, population : as in `log_firing`
 
     Returns
     -------
     [..., bins, neurons]; a spike within the refractory period has the hazard at reset.
     """
-    spikes, ages = jnp.swapaxes(spikes, -1, -2), jnp.swapaxes(ages, -1, -2)
+    fire, stay = log_firing(system, values, driven, ages=ages, population=population)
+    return jnp.where(spikes > 0, fire, stay)
+
+
+def log_firing(
+    system: Mesoscopic, values: Values, driven: Drive, *, ages: jax.Array, population: np.ndarray
+) -> tuple[jax.Array, jax.Array]:
+    """Log-probabilities that neurons of given ages fire in a bin, and that they do not.
+
+    Parameters
+    ----------
+    driven : free potentials
+    ages : int [..., bins, neurons]; bins since the last spike (0: the bin before), −1 where there
+        was none yet: such a neuron counts as recovered
+    population : int [neurons], which population each belongs to
+
+    Returns
+    -------
+    Two arrays like ``ages``
+    """
+    ages = jnp.swapaxes(ages, -1, -2)
     of = lambda x: jnp.asarray(x)[..., population, None]  # noqa: E731
     refractory = of(np.array(system.refractory_bins))
     potential = driven.potential[..., population, :]
@@ -281,4 +299,4 @@ def log_spikes(
     at_reset = np.log(system.bin_width) - of(values.threshold)
     fire = log_fire(jnp.where(is_clamped, at_reset, log_x))
     stay = -jnp.where(is_clamped, 0.0, expected_spikes(log_x))
-    return jnp.swapaxes(jnp.where(spikes > 0, fire, stay), -1, -2)
+    return jnp.swapaxes(fire, -1, -2), jnp.swapaxes(stay, -1, -2)

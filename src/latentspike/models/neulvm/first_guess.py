@@ -19,17 +19,10 @@ def smoothed_counts(system: Mesoscopic, problem: Problem, width: float) -> np.nd
     ----------
     width : standard deviation of the Gaussian, s; the best by cross-validation if 0
     """
-    spikes, seen = pooled(system, problem)
+    spikes, seen = np.asarray(problem.spikes), np.asarray(problem.seen)
     width = width or best_width(system, spikes, seen)
     rate = _smooth(spikes, seen, width / system.bin_width)
     return np.maximum(rate * np.array(system.sizes), _LEAST)
-
-
-def pooled(system: Mesoscopic, problem: Problem) -> tuple[np.ndarray, np.ndarray]:
-    """Spikes, and number of neurons that could be seen, [trials, bins, K]."""
-    member = np.arange(system.n_populations)[None] == np.asarray(problem.population)[:, None]
-    spikes, seen = np.asarray(problem.spikes), np.asarray(problem.seen)
-    return spikes @ member.astype(float), seen @ member.astype(float)
 
 
 def best_width(system: Mesoscopic, spikes: np.ndarray, seen: np.ndarray) -> float:

@@ -61,7 +61,8 @@ def fit_fully_observed(
     starts = np.random.default_rng(seed).uniform(low, high, (n_starts, low.size))
     with jax.enable_x64(True):
         counts = smoothed_counts(system, problem, width)
-        unscored = problem._replace(scored=np.zeros_like(problem.scored))
+        none = np.zeros_like(problem.fired)
+        unscored = problem._replace(fired=none, stayed=none)
         found = [best_parameters(system, unscored, s, counts, n_steps=n_steps) for s in starts]
     ends = np.array([end for end, _ in found]).reshape(starts.shape)
     values = np.array([value for _, value in found])

@@ -10,7 +10,7 @@ import numpy as np
 from latentspike.dynamics.stepping import Mesoscopic
 from latentspike.models.neulvm.climb import best_activity
 from latentspike.models.neulvm.estimate import is_turn
-from latentspike.models.neulvm.first_guess import best_width, pooled, smoothed_counts
+from latentspike.models.neulvm.first_guess import best_width, smoothed_counts
 from latentspike.models.neulvm.metric import to_place
 from latentspike.models.neulvm.problem import Problem, make_problem, populations_of
 from latentspike.models.neulvm.sampler import Sampler
@@ -72,8 +72,8 @@ def _of_trial(model: NeuLVM, system: Mesoscopic, data: SpikeData, trial: int) ->
 
 def _common_width(model: NeuLVM, system: Mesoscopic, data: SpikeData) -> float:
     """Of the first guess, s: the best for all trials together, as single ones may hardly fire."""
-    parts = [pooled(system, _of_trial(model, system, data, i)) for i in range(data.n_trials)]
-    spikes, seen = (np.concatenate(part) for part in zip(*parts, strict=True))
+    trials = [_of_trial(model, system, data, i) for i in range(data.n_trials)]
+    spikes, seen = (np.concatenate([getattr(x, n) for x in trials]) for n in ("spikes", "seen"))
     return best_width(system, spikes, seen)
 
 

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from latentspike.dynamics.drive import drive
-from latentspike.dynamics.mesoscopic import log_activity, log_spikes, predict_driven
+from latentspike.dynamics.mesoscopic import log_activity, log_firing, predict_driven
 from latentspike.dynamics.parts import Values
 from latentspike.dynamics.stepping import Mesoscopic
 from latentspike.models.neulvm.problem import Problem
@@ -42,19 +42,15 @@ def log_joint(system: Mesoscopic, problem: Problem, free: jax.Array, counts: jax
     time_last = jnp.swapaxes(activity, -1, -2)
     driven = drive(system, values, time_last, rate, external(values, problem.inputs))
     prediction = predict_driven(system, values, driven, time_last, rate)
-    each = log_spikes(
-        system,
-        values,
-        driven,
-        spikes=problem.spikes,
-        ages=problem.ages,
-        population=problem.population,
+    fire, stay = log_firing(
+        system, values, driven, ages=problem.ages, population=problem.population
     )
+    fired = jnp.where(problem.fired > 0, problem.fired * fire, 0.0)
+    stayed = jnp.where(problem.stayed > 0, problem.stayed * stay, 0.0)
     each_bin = log_activity(system, prediction, activity)
     if n_free := system.n_free_bins(counts.shape[-2]):
         each_bin = jnp.concatenate([log_free(counts, n_free), each_bin[..., n_free:]], -1)
-    spikes = jnp.sum(jnp.where(problem.scored > 0, each, 0.0), (-1, -2))
-    return Terms(spikes, jnp.sum(each_bin, -1))
+    return Terms(jnp.sum(fired + stayed, (-1, -2)), jnp.sum(each_bin, -1))
 
 
 def log_free(counts: jax.Array, n_free: int) -> jax.Array:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -13,6 +14,7 @@ from latentspike.dynamics.stepping import Mesoscopic
 from latentspike.spikes import SpikeData
 
 Members = Mapping[str, Sequence[Any]]
+_ALONE = 32  # neurons of a population that are not grouped by age
 
 
 class Problem(NamedTuple):
@@ -21,11 +23,12 @@ class Problem(NamedTuple):
     table: Table
     low: Any  # [free]
     high: Any  # [free]
-    spikes: Any  # [trials, bins, neurons], 0 or 1
-    ages: Any  # int, same shape; bins since the last spike, −1 where unknown
-    seen: Any  # same shape, 1 where the neuron was recorded and may be read
-    scored: Any  # same shape, 1 where moreover its age is known
-    population: Any  # int [neurons]
+    spikes: Any  # [trials, bins, K], of all neurons that were recorded and may be read
+    seen: Any  # [trials, bins, K], number of these neurons
+    fired: Any  # [trials, bins, groups], how many neurons of one age fired
+    stayed: Any  # same shape, how many did not; neurons of unknown age count in neither
+    ages: Any  # int, same shape; bins since the last spike, −1 where none was seen
+    population: Any  # int [groups]
     inputs: Any  # [trials, bins, inputs]
 
     def at(self, free: np.ndarray) -> Problem:
@@ -118,17 +121,57 @@ def make_problem(
     ages = ages_of(spikes * observed, observed)
     shape = (data.n_trials, data.n_bins, n_inputs)
     low, high = network.bounds
+    scored = observed & is_age_known(ages, observed, system.n_ages)
+    member = (population[read][:, None] == np.arange(system.n_populations)).astype(float)
+    groups = [
+        by_age(*(x[..., population[read] == k] for x in (ages, spikes > 0, scored)))
+        for k in range(system.n_populations)
+    ]
+    fired, stayed, ages = (np.concatenate(x, -1) for x in zip(*groups, strict=True))
     return Problem(
         table=network.table,
         low=low,
         high=high,
-        spikes=np.where(observed, spikes, 0).astype(float),
+        spikes=(spikes * observed) @ member,
+        seen=observed @ member,
+        fired=fired,
+        stayed=stayed,
         ages=np.where(ages > 2 * system.n_ages, -1, ages),
-        seen=observed.astype(float),
-        scored=(observed & is_age_known(ages, observed, system.n_ages)).astype(float),
-        population=population[read],
+        population=np.repeat(np.arange(system.n_populations), [x.shape[-1] for x, *_ in groups]),
         inputs=np.asarray(data.inputs, float) if n_inputs else np.zeros(shape),
     )
+
+
+def by_age(
+    ages: np.ndarray, fires: np.ndarray, scored: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Neurons of one population that last fired together are alike: what they do, counted.
+
+    Parameters
+    ----------
+    ages : int [trials, bins, neurons]
+    fires, scored : bool, same shape; neurons that are not scored are not counted
+
+    Returns
+    -------
+    Number that fired, number that did not, and age, [trials, bins, groups] each. Up to 32 neurons
+    are a group each, so that recordings of as many neurons have one shape.
+    """
+    n_neurons = ages.shape[-1]
+    if n_neurons <= _ALONE:
+        return (scored & fires).astype(float), (scored & ~fires).astype(float), ages
+    order = np.argsort(ages, -1, kind="stable")
+    ages, fires, scored = (np.take_along_axis(x, order, -1) for x in (ages, fires, scored))
+    is_next = np.concatenate([np.zeros((*ages.shape[:-1], 1), int), np.diff(ages) > 0], -1)
+    group = np.cumsum(is_next, -1)
+    n_groups = min(n_neurons, 2 ** math.ceil(math.log2(max(int(group.max()) + 1, _ALONE))))
+    place = (*np.indices(ages.shape)[:2], group)
+    fired, stayed = np.zeros((2, *ages.shape[:-1], n_groups))
+    np.add.at(fired, place, scored & fires)
+    np.add.at(stayed, place, scored & ~fires)
+    of_group = np.full(fired.shape, -1)
+    of_group[place] = ages
+    return fired, stayed, of_group
 
 
 def check_counts(data: SpikeData) -> None:
