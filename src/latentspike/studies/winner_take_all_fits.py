@@ -88,8 +88,14 @@ def _mean_agreement(activity: np.ndarray, truth: np.ndarray) -> dict[str, float]
 
 
 def smoothed(spikes: np.ndarray, width: float) -> np.ndarray:
-    """Spikes [bins, …] smoothed by a Gaussian of so many seconds."""
-    return gaussian_filter1d(spikes.astype(float), width / BIN, axis=0, mode="nearest")
+    """Spikes [bins, …] smoothed by a Gaussian of so many seconds, cut off at the ends of the trial.
+
+    The part of the Gaussian that lies in the trial has weight 1: repeating the first bin instead
+    would turn a spike in it into a peak of tens of Hz.
+    """
+    fold = lambda x: gaussian_filter1d(x, width / BIN, axis=0, mode="constant")  # noqa: E731
+    weight = fold(np.ones(len(spikes)))
+    return fold(spikes.astype(float)) / weight.reshape(-1, *[1] * (spikes.ndim - 1))
 
 
 def recorded_sums(data: SpikeData, trial: int) -> np.ndarray:
