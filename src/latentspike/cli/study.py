@@ -28,8 +28,8 @@ class StudyOptions(Common):
     """Redo figures and tables of the two papers, claim by claim.
 
     list shows every figure and table with its cost, and what has been run. run redoes one: it
-    leaves the study's results and figures and study.json in DIR/NAME/SCALE and says of each claim
-    of the paper whether it held. An interrupted run goes on with the same command; fits and
+    leaves the study's results, table and figures and study.json in DIR/NAME/SCALE and says of each
+    claim of the paper whether it held. An interrupted run goes on with the same command; fits and
     searches that have ended are not repeated. run all redoes all that have not finished. page makes
     one Markdown page of all that was run.
 
@@ -135,6 +135,8 @@ def _status(folder: Path) -> str | None:
 
 
 def _run(options: StudyOptions) -> Report:
+    from latentspike.studies.common import TABLE
+
     study = _chosen(options)
     folder = _folder(options, study, options.scale)
     cost = study.cost(options.scale)
@@ -154,11 +156,9 @@ def _run(options: StudyOptions) -> Report:
         study_record.end(folder, record, "failed", seconds=before + time.monotonic() - start)
         raise
     claims = _judged(study, folder)
-    figures = _figures(study, folder)
     seconds = before + time.monotonic() - start
-    document = study_record.end(
-        folder, record, "finished", seconds=seconds, claims=claims, figures=figures
-    )
+    left = {"figures": _left(study, folder, "*.png"), "tables": _left(study, folder, TABLE)}
+    document = study_record.end(folder, record, "finished", seconds=seconds, claims=claims, **left)
     lines = [_sentence(claim) for claim in claims]
     text = "\n".join([*lines, f"\nwritten: {folder / study_record.RECORD}"])
     return Report({"run": str(folder), **document}, text)
@@ -239,16 +239,16 @@ def _sentence(claim: dict[str, Any]) -> str:
     )
 
 
-def _figures(study: Study, folder: Path) -> list[str]:
-    """Pictures of all steps, relative to the study's folder."""
+def _left(study: Study, folder: Path, pattern: str) -> list[str]:
+    """Files that the steps have left, relative to the study's folder."""
     folders = [study.folder_of(step, folder) for step in study.steps]
-    found = [path for each in dict.fromkeys(folders) for path in sorted(each.glob("*.png"))]
+    found = [path for each in dict.fromkeys(folders) for path in sorted(each.glob(pattern))]
     return [path.relative_to(folder).as_posix() for path in found]
 
 
 def _page(options: StudyOptions) -> Report:
     from latentspike.files import write_text
-    from latentspike.studies.page import page
+    from latentspike.studies.page import page, remove_unlinked
     from latentspike.studies.study import SCALES
 
     out = Path(options.out)
@@ -264,6 +264,8 @@ def _page(options: StudyOptions) -> Report:
         raise FileProblem(
             f"{out}: no {study_record.RECORD} in it; `latentspike study run NAME` leaves one"
         )
-    write_text(path, page(found, path))
+    text = page(found, path)
+    write_text(path, text)
+    remove_unlinked(text, path)
     document = {"file": str(path), "n_studies": len(found)}
     return Report(document, f"{path}: {len(found)} studies")

@@ -58,6 +58,7 @@ def begin(folder: Path, description: dict[str, Any]) -> dict[str, Any]:
         "commit": commit(),
         "claims": [],
         "figures": [],
+        "tables": [],
     }
     return _write(folder, record)
 

@@ -23,7 +23,7 @@ from latentspike.evaluate import Spectrum, cluster_states, power_spectrum
 from latentspike.plot import save
 from latentspike.plot.spectra import power_spectra
 from latentspike.studies.cluster_fits import BIN, run_network
-from latentspike.studies.common import arguments, fit_arguments, keep, kept_before
+from latentspike.studies.common import arguments, fit_arguments, keep, kept_before, tabulated
 
 PARTS = ("spectra", "strengths", "neurons")
 SPECTRA_AT = tuple(np.arange(58.0, 65.01, 0.5).tolist())  # mV
@@ -38,6 +38,12 @@ PAPER_R = 0.81
 PAPER_NEURONS = {
     1: (60.37, 2.43), 2: (60.14, 1.48), 5: (59.33, 0.91), 10: (59.81, 1.25), 599: (59.10, 1.26),
 }  # fmt: skip
+_LABELS = {
+    "r": "r of J",
+    "bias": "bias",
+    "mae": "MAE",
+    "coverage": "intervals that hold the true J",
+}
 
 
 def spectra(n_trials: int, duration: float, strengths: tuple[float, ...]) -> list[dict[str, Any]]:
@@ -68,7 +74,7 @@ def show_spectra(rows: list[dict[str, Any]], options: Any) -> list[dict[str, Any
     """Table and figure; returns what JSON can hold."""
     print(
         f"\nCluster state against J: {options.trials} runs of {options.duration:g} s from the "
-        "asynchronous start at 20 Hz (Euler, 1 ms)\n"
+        "asynchronous start at 20 Hz (Euler, steps and bins of 1 ms)\n"
         "  J (mV)  rate (Hz)      population (Hz)  order of each run  windows in that order"
     )
     for row in rows:
@@ -149,10 +155,12 @@ def show_fits(part: str, rows: list[dict[str, Any]], options: Any) -> dict[str, 
     paper = PAPER_STRENGTHS if part == "strengths" else PAPER_NEURONS
     key = "strength" if part == "strengths" else "n_neurons"
     what = "J (mV)" if part == "strengths" else "neurons"
+    one = f"{'bias':8s}{'MAE':8s}"
     print(
-        f"\nRecovered J ({options.method}), {options.seeds} data sets each: mean ± sd, mean "
-        "absolute error (mV), r of the activity\n"
-        f"  {what:8s}{'ours':32s}{'paper':16s}fully observed"
+        f"\nRecovered J ({options.method}), {options.seeds} data sets each: mean ± sd, bias and "
+        "mean absolute error (MAE) in mV;\nr of the inferred with the true activity. Network and "
+        "model: Euler, 1 ms\n"
+        f"  {what:8s}{'neuLVM':16s}{one}{'r':8s}{'paper':16s}{'fully observed':16s}{one}median"
     )
     groups = {}
     for value in dict.fromkeys(row[key] for row in rows):
@@ -161,25 +169,28 @@ def show_fits(part: str, rows: list[dict[str, Any]], options: Any) -> dict[str, 
             print(f"  {value:<8g}no spikes in any data set")
             continue
         groups[f"{value:g}"] = summary(group)
-        print(f"  {value:<8g}{_line(group)}{_in_paper(paper, value)}{_other_line(group)}")
+        r = np.mean([row["r"] for row in group])
+        ours = f"{_recovered(group, 'value')}{r:<8.2f}"
+        print(f"  {value:<8g}{ours}{_in_paper(paper, value)}{_other_line(group)}")
     overall = summary(rows)
     for name, figures in overall.items():
-        text = ", ".join(f"{k} {v:.2f}" for k, v in figures.items())
+        text = ", ".join(f"{_LABELS[k]} {v:.2f}" for k, v in figures.items())
         print(f"  all, {name}: {text}")
     if part == "strengths":
-        print(f"  paper: r = {PAPER_R}")
+        bias = np.mean([mean - value for value, (mean, _) in PAPER_STRENGTHS.items()])
+        print(f"  paper: r of J = {PAPER_R}, bias {bias:.2f} (of its means), MAE not given")
     if silent := sum(not row["n_spikes"] for row in rows):
         print(f"  {silent} data sets hold no spike and are left out")
     _draw_fits(part, rows, key, options)
     return {"fits": rows, "by_value": groups, "overall": overall}
 
 
-def _line(group: list[dict[str, Any]]) -> str:
-    values = np.array([row["value"] for row in group])
+def _recovered(group: list[dict[str, Any]], key: str) -> str:
+    """Mean ± sd, bias and mean absolute error."""
+    values = np.array([row[key] for row in group])
     spread = f"± {values.std(ddof=1):.2f}" if values.size > 1 else "(n = 1)"
-    error = np.abs(values - [row["strength"] for row in group]).mean()
-    r = np.mean([row["r"] for row in group])
-    return f"{f'{values.mean():.2f} {spread}  {error:.2f}  {r:.2f}':32s}"
+    found = errors(values, np.array([row["strength"] for row in group]))
+    return f"{f'{values.mean():.2f} {spread}':16s}{found['bias']:<8.2f}{found['mae']:<8.2f}"
 
 
 def _in_paper(paper: dict[Any, tuple[float, float]], value: float) -> str:
@@ -190,9 +201,8 @@ def _in_paper(paper: dict[Any, tuple[float, float]], value: float) -> str:
 def _other_line(group: list[dict[str, Any]]) -> str:
     if not all("fully_observed" in row for row in group):
         return "–"
-    values = np.array([row["fully_observed"] for row in group])
-    error = np.abs(values - [row["strength"] for row in group])
-    return f"{values.mean():.2f}, error {error.mean():.2f} (median {np.median(error):.2f})"
+    median = np.median([abs(row["fully_observed"] - row["strength"]) for row in group])
+    return f"{_recovered(group, 'fully_observed')}{median:.2f}"
 
 
 def _draw_fits(part: str, rows: list[dict[str, Any]], key: str, options: Any) -> None:
@@ -227,21 +237,29 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
     parser.add_argument("--fit-duration", type=float, default=1.0, help="s that a fit sees")
     options = parser.parse_args(argv)
     document: dict[str, Any] = {}
+    found: list[dict[str, Any]] = []
     if "spectra" in options.only:
-        rows = spectra(options.trials, options.duration, SPECTRA_AT)
-        document["spectra"] = show_spectra(rows, options)
-    for part in [part for part in PARTS[1:] if part in options.only]:
-        jobs = jobs_of(part, options)
-        print(f"\n{part}: {len(jobs)} fits, {options.jobs} at a time", flush=True)
-        results = run_jobs(list(jobs.values()), n_processes=options.jobs)
-        names = ("strength", "n_neurons", "seed")
-        rows = [
-            {name: job.settings[name] for name in names} | result
-            for job, result in zip(jobs.values(), results, strict=True)
-        ]
-        document[f"{part}, {options.method}"] = show_fits(part, rows, options)
+        found = spectra(options.trials, options.duration, SPECTRA_AT)
+    fits = {part: _fits(part, options) for part in PARTS[1:] if part in options.only}
+    with tabulated(options.out):
+        if found:
+            document["spectra"] = show_spectra(found, options)
+        for part, rows in fits.items():
+            document[f"{part}, {options.method}"] = show_fits(part, rows, options)
     keep(options.out, kept_before(options.out) | document)
     return document
+
+
+def _fits(part: str, options: Any) -> list[dict[str, Any]]:
+    """A row for each fit of a part."""
+    jobs = jobs_of(part, options)
+    print(f"\n{part}: {len(jobs)} fits, {options.jobs} at a time", flush=True)
+    results = run_jobs(list(jobs.values()), n_processes=options.jobs)
+    names = ("strength", "n_neurons", "seed")
+    return [
+        {name: job.settings[name] for name in names} | result
+        for job, result in zip(jobs.values(), results, strict=True)
+    ]
 
 
 if __name__ == "__main__":

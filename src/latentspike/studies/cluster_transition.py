@@ -15,10 +15,10 @@ ended is a file: the same command goes on where it was stopped.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import jax
-import matplotlib.pyplot as plt
 import numpy as np
 from scipy.ndimage import gaussian_filter1d
 from scipy.signal import find_peaks
@@ -30,17 +30,18 @@ from latentspike.models import Fitted
 from latentspike.models.neulvm import Estimation
 from latentspike.models.neulvm.first_guess import smoothed_counts
 from latentspike.models.neulvm.problem import make_problem
-from latentspike.plot import save, style
 from latentspike.studies.cluster_fits import BIN, SMOOTHING, recording
 from latentspike.studies.cluster_states import TRANSITION_AT
-from latentspike.studies.common import arguments, keep, print_table
+from latentspike.studies.cluster_transition_figure import Shown
+from latentspike.studies.cluster_transition_figure import draw as draw_shown
+from latentspike.studies.cluster_transition_table import OTHER, OURS, show
+from latentspike.studies.common import arguments, keep, tabulated
 
 N_NEURONS = 600  # of the network
 BEFORE, AFTER = 4, 3  # clusters
 WINDOW = 0.25  # s
 METHODS = ("sampling", "hard")
-TRUE, OURS, OTHER = "true", "neuLVM", "fully observed"
-_SHOWN = 0.12  # s on both sides of the transition, in the figure
+TRUE = "true"
 
 
 def ratio(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -200,55 +201,24 @@ def jobs_of(method: str, options: Any) -> list[Job]:
     ]
 
 
-def show(method: str, fits: list[dict[str, Any]], n_neurons: int) -> None:
-    """Table of the scores of all draws."""
-    rows: dict[str, list[float]] = {}
-    for state in list(fits[0]["scores"])[1:]:
-        for name in (OURS, OTHER):
-            for key, label in (("r", "r"), ("share_seen", "share of the volleys")):
-                values = [fit["scores"][state][name][key] for fit in fits]
-                rows[f"{label}, {state}, {name}"] = values
-    print_table(f"Activity from {n_neurons} of {N_NEURONS} neurons, by draw ({method})", rows)
-    print(f"\nMoment of the transition, true: {fits[0]['true_moment']:.3f} s")
-    for name in (OURS, OTHER):
-        moments = [fit["scores"]["moment"][name] for fit in fits]
-        print(f"  {name}: " + ", ".join("none" if x is None else f"{x:.3f} s" for x in moments))
-
-
-def draw(jobs: Mapping[str, Job], at: float, path: Any) -> None:
+def draw(jobs: Mapping[str, Job], at: float, path: Path) -> None:
     """Activities around the transition, and the ratio that tells it, of one draw of neurons."""
-    shown = {}
+    activities: dict[str, tuple[np.ndarray, np.ndarray | None]] = {}
     for method, job in jobs.items():
         true, mean, spread, smooth = inferred(job)
         label = f"{OURS}, {'sampled' if method == 'sampling' else 'Baum–Viterbi'}"
-        shown |= {TRUE: (true, None), OTHER: (smooth, None), label: (mean, spread)}
-    colors = dict(zip(shown, (style.TRUE, style.PALETTE[3], *style.PALETTE[:2]), strict=False))
-    n = len(shown)
-    figure, axes = plt.subplots(n, 1, figsize=(7.5, 2.0 * n + 0.5), constrained_layout=True)
-    for ax, (name, activity) in zip(axes, list(shown.items())[1:], strict=False):
-        _activity(ax, {TRUE: shown[TRUE], name: activity}, colors)
-        ax.axvline(at, color=style.MUTED, ls=":", lw=1.0)
-        ax.set(xlim=(at - _SHOWN, at + _SHOWN))
-    for name, (counts, _) in shown.items():
-        axes[-1].plot(*ratio(counts)[:2], color=colors[name], label=name)
-        if (found := moment(counts)) is not None:
-            axes[-1].axvline(found, color=colors[name], ls=":", lw=1.0)
-    axes[-1].set(ylim=(AFTER - 2.2, BEFORE + 1.2))
-    style.tidy(axes[-1], x="middle of a window (s)", y="clusters")
-    save(figure, path)
-    plt.close(figure)
-
-
-def _activity(ax: Any, shown: Mapping[str, Any], colors: Mapping[str, str]) -> None:
-    for name, (counts, spread) in shown.items():
-        times = BIN * (np.arange(counts.size) + 0.5)
-        hz = 1 / (N_NEURONS * BIN)
-        ax.plot(times, hz * counts, color=colors[name], lw=1.1, label=name)
-        if spread is not None and spread.any():
-            low, high = np.maximum(counts - spread, 0), counts + spread
-            ax.fill_between(times, hz * low, hz * high, color=colors[name], alpha=0.25, lw=0)
-    style.tidy(ax, x="time (s)", y="activity (Hz)")
-    ax.legend(frameon=False, ncols=2, loc="upper right")
+        activities |= {TRUE: (true, None), OTHER: (smooth, None), label: (mean, spread)}
+    hz = 1 / (N_NEURONS * BIN)
+    shown = {
+        name: Shown(
+            hz * counts,
+            None if spread is None else hz * spread,
+            *ratio(counts)[:2],
+            moment=moment(counts),
+        )
+        for name, (counts, spread) in activities.items()
+    }
+    draw_shown(shown, at, path, bin_width=BIN, ylim=(AFTER - 2.2, BEFORE + 1.2))
 
 
 def main(argv: list[str] | None = None) -> dict[str, Any]:
@@ -269,9 +239,12 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
     run_jobs(every, n_processes=options.jobs)
     document: dict[str, Any] = {"neurons": options.neurons}
     for method, group in jobs.items():
-        document[method] = fits = [_scored(job) for job in group]
-        show(method, fits, options.neurons)
-        document["moment"] = fits[0]["true_moment"]
+        document[method] = [_scored(job) for job in group]
+        document["moment"] = document[method][0]["true_moment"]
+    with tabulated(options.out):
+        for method in jobs:
+            seen = f"{options.neurons} of {N_NEURONS} neurons"
+            show(document[method], f"Activity from {seen}, by draw ({method})")
     first = {method: group[0] for method, group in jobs.items()}
     draw(first, document["moment"], options.out / "transition.png")
     keep(options.out, document)

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import os
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import numpy as np
 
-from latentspike.files import write_json
+from latentspike.files import write_json, write_text
+
+TABLE = "table.txt"
 
 
 def arguments(description: str, folder: str, *, seeds: int = 3) -> argparse.ArgumentParser:
@@ -65,6 +70,49 @@ def print_table(title: str, rows: Mapping[str, Sequence[float]]) -> None:
     for name, values in rows.items():
         singles = ", ".join(f"{value:.3f}" for value in values)
         print(f"  {name:{width}s}  {spread(values)}   [{singles}]")
+
+
+@contextmanager
+def tabulated(folder: Path) -> Iterator[None]:
+    r"""Print as always, and keep what the block has printed as ``table.txt``.
+
+    A run has one block, around everything that is a summary: the file replaces that of an earlier
+    run. A block that raises leaves the file as it was.
+
+    Parameters
+    ----------
+    folder : of the study
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> with tabulated(folder):
+    ...     print("r  0.81")
+    r  0.81
+    >>> (folder / TABLE).read_text()
+    'r  0.81\n'
+    """
+    both = _Both(sys.stdout)
+    with redirect_stdout(both):
+        yield
+    lines = [line.rstrip() for line in both.getvalue().splitlines()]
+    write_text(folder / TABLE, "\n".join(lines).strip("\n") + "\n")
+
+
+class _Both(io.StringIO):
+    """Keeps what is written, and shows it at once."""
+
+    def __init__(self, shown: TextIO) -> None:
+        super().__init__()
+        self._shown = shown
+
+    def write(self, text: str, /) -> int:
+        self._shown.write(text)
+        return super().write(text)
+
+    def flush(self) -> None:
+        self._shown.flush()
 
 
 def keep(folder: Path, document: dict[str, Any]) -> None:

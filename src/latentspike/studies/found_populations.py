@@ -20,7 +20,7 @@ from latentspike.plot import save
 from latentspike.plot.populations import distances, population_stability
 from latentspike.simulate import LIFActivity, lif_network, neurons_by_population, winner_take_all
 from latentspike.spikes import SpikeData
-from latentspike.studies.common import arguments, keep
+from latentspike.studies.common import arguments, keep, tabulated
 
 BIN = 0.004  # s
 TIME_STEP = 0.0002  # s
@@ -67,20 +67,24 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
     options = parser.parse_args(argv)
     longest = max(options.durations)
     whole = lif_network(winner_take_all(), longest, seed=options.network_seed, time_step=TIME_STEP)
-    print(
-        f"{options.neurons} of 1000 neurons, {options.seeds} draws (network: exact membrane, 0.2 "
-        "ms)\n  seconds  right      worst agreement  smallest cluster  stability  suggested number"
-    )
     rows: dict[str, list[dict[str, Any]]] = {}
-    for duration in options.durations:
-        results = [
-            run_once(_first(draw_neurons(whole, options.neurons, seed=seed), duration), seed=seed)
-            for seed in range(options.seeds)
-        ]
-        rows[f"{duration:g}"] = figures = [row for row, _ in results]
-        _draw(results[0][1], options.out / f"first_draw_{duration:g}s.png")
-        _say(duration, figures)
-    print("  paper: right in 20 of 20, no cluster smaller than 3")
+    with tabulated(options.out):
+        print(
+            f"{options.neurons} of 1000 neurons, {options.seeds} draws (network: exact membrane, "
+            "0.2 ms)\n"
+            "  seconds  right      worst agreement  smallest cluster  stability  suggested number"
+        )
+        for duration in options.durations:
+            draws = [
+                draw_neurons(whole, options.neurons, seed=seed) for seed in range(options.seeds)
+            ]
+            results = [
+                run_once(_first(data, duration), seed=seed) for seed, data in enumerate(draws)
+            ]
+            rows[f"{duration:g}"] = figures = [row for row, _ in results]
+            _draw(results[0][1], options.out / f"first_draw_{duration:g}s.png")
+            _say(duration, figures)
+        print("  paper: right in 20 of 20, no cluster smaller than 3")
     document = {"by_duration": rows, "neurons": options.neurons}
     keep(options.out, document)
     return document

@@ -17,7 +17,7 @@ from latentspike.models.linear_autoencoder import LinearAutoencoder
 from latentspike.plot import autoencoder_weights, save
 from latentspike.simulate import noisy_linear_samples
 from latentspike.spikes import Split
-from latentspike.studies.common import arguments, keep, print_table
+from latentspike.studies.common import arguments, keep, print_table, tabulated
 from latentspike.training import RunOptions, TrainingSettings, fit
 
 N_TRAIN, N_VALIDATION = 1000, 200
@@ -100,9 +100,10 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
         for a, b in zip(found["with"], found["without"], strict=True)
     ]
     rows["true loss with / without"] = ratio
-    print_table(
-        "Linear autoencoder, last epoch, mean squared error on 200 validation samples", rows
-    )
+    with tabulated(options.out):
+        print_table(
+            "Linear autoencoder, last epoch, mean squared error on 200 validation samples", rows
+        )
     keep(options.out, {"last_epoch": found, "true_loss_ratio": ratio, "epochs": options.epochs})
     return {"true_loss_ratio": ratio, **found}
 

@@ -14,7 +14,13 @@ import numpy as np
 from latentspike.evaluate import decode_blind, smooth
 from latentspike.models import LFADS, Architecture
 from latentspike.spikes import SpikeData, Split, k_folds
-from latentspike.studies.common import arguments, keep, print_table, recordings_folder
+from latentspike.studies.common import (
+    arguments,
+    keep,
+    print_table,
+    recordings_folder,
+    tabulated,
+)
 from latentspike.studies.recordings import MONKEY_BIN_WIDTH, monkey_m1
 from latentspike.training import RunOptions, TrainingSettings, fit
 
@@ -98,7 +104,8 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
                 rows.setdefault(f"{variant}, {name}", []).append(r2)
             print(f"  {variant}, seed {seed}: {rows[f'{variant}, last {N_HISTORY} bins'][-1]:.3f}"
                   f" ({time.monotonic() - start:.0f} s)", flush=True)  # fmt: skip
-    print_table("Hand velocity R² (mean of x and y), 5 folds of contiguous trials", rows)
+    with tabulated(options.out):
+        print_table("Hand velocity R² (mean of x and y), 5 folds of contiguous trials", rows)
     keep(options.out, {"velocity_r2": rows, "epochs": options.epochs})
     return {"velocity_r2": rows}
 

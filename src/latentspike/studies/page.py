@@ -1,9 +1,11 @@
-"""What studies have found, as one page of Markdown: claim by claim, with the figures."""
+"""What studies have found, as one page of Markdown: claim by claim, with tables and figures."""
 
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping, Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -14,6 +16,8 @@ from latentspike.studies.claims import FAILED, HELD, UNKNOWN
 
 _LARGEST = 100_000  # bytes of a figure that is copied: pages are kept in repositories
 
+# paper, figure, scale, and what the study calls it
+_COPY = re.compile(rf"(?:{'|'.join(PAPERS)})-.+-(?:{'|'.join(SCALES)})-.+\.png")
 VERDICTS = (HELD, FAILED, UNKNOWN)
 _HEAD = """# The two papers, redone
 
@@ -117,14 +121,24 @@ def _not_held(documents: Sequence[dict[str, Any]]) -> str:
     """Claims that did not hold, said plainly, with why."""
     lines = ["## What did not hold\n"]
     for document in documents:
-        for claim in document["claims"]:
-            if claim["verdict"] == FAILED:
-                lines.append(
-                    f"- {_heading(document)}: “{claim['sentence']}” ({claim['where']}). Paper: "
-                    f"{claim['paper']}; ours: {claim['ours']} [{claim['sample']}]. "
-                    f"{claim.get('why') or 'Why is not known.'}"
-                )
+        failed = [claim for claim in document["claims"] if claim["verdict"] == FAILED]
+        for why, group in groupby(failed, lambda claim: claim.get("why", "")):
+            claims = [_beside(claim) for claim in group]
+            reason = why or "Why is not known."
+            if len(claims) == 1:
+                lines.append(f"- {_heading(document)}: {claims[0]} {reason}")
+            else:  # a reason that several claims share is said once
+                lines.append(f"- {_heading(document)}, {len(claims)} claims: {reason}")
+                lines += [f"  - {claim}" for claim in claims]
     return "\n".join([*lines, ""]) if len(lines) > 1 else ""
+
+
+def _beside(claim: Mapping[str, Any]) -> str:
+    """A claim with the paper's number beside ours."""
+    return (
+        f"“{claim['sentence']}” ({claim['where']}). Paper: {claim['paper']}; ours: "
+        f"{claim['ours']} [{claim['sample']}]."
+    )
 
 
 def _absent(documents: Sequence[dict[str, Any]]) -> str:
@@ -174,12 +188,36 @@ def _section(document: Mapping[str, Any], folder: Path, path: Path) -> str:
     ]
     if document["status"] != "finished":
         return "\n".join([*lines, f"Not finished: {document['status']}.\n"])
-    lines += [table(document["claims"]), ""]
+    lines += [table(document["claims"]), "", *_tables(document, folder)]
     for name in document["figures"]:
         link = _link(folder, name, path)
         if link:
             lines.append(f"![{document['study']}: {Path(name).stem}]({quote(link)})\n")
     return "\n".join(lines)
+
+
+def _tables(document: Mapping[str, Any], folder: Path) -> list[str]:
+    """What the study's modules have printed, as it is; records of old versions name none."""
+    paths = [folder / name for name in document.get("tables", [])]
+    texts = [path.read_text(encoding="utf-8").strip("\n") for path in paths if path.is_file()]
+    return [f"```text\n{text}\n```\n" for text in texts if text]
+
+
+def remove_unlinked(text: str, path: Path) -> None:
+    """Remove figures that earlier pages had copied and this one does not show.
+
+    Only files with names that `page` gives its copies are removed.
+
+    Parameters
+    ----------
+    text : of the page
+    path : where it lies
+    """
+    linked = set(re.findall(r"\]\(([^)]+)\)", text))
+    for figure in (path.parent / path.stem).glob("*.png"):
+        is_ours = _COPY.fullmatch(figure.name) and figure.is_file()
+        if is_ours and quote(f"{path.stem}/{figure.name}") not in linked:
+            figure.unlink()
 
 
 def _link(folder: Path, name: str, path: Path) -> str:

@@ -29,7 +29,7 @@ from latentspike.plot import save
 from latentspike.plot.switching import switch_probabilities
 from latentspike.simulate import Pulse, pulse_experiment, winner_take_all
 from latentspike.simulate.perturb import Kind, Target
-from latentspike.studies.common import arguments, keep
+from latentspike.studies.common import arguments, keep, tabulated
 
 PULSE = 0.004  # s
 ONSET = 0.6  # s, by when one population has won
@@ -89,17 +89,19 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
     parser.add_argument("--horizon", type=float, default=0.5, help="s after the pulse")
     options = parser.parse_args(argv)
     document: dict[str, Any] = {}
-    for seed in range(options.seeds):
-        document[f"seed {seed}"] = _run(seed, options)
+    with tabulated(options.out):
+        for seed in range(options.seeds):
+            document[f"seed {seed}"] = _run(seed, options)
     keep(options.out, document | {"trials": options.trials, "horizon": options.horizon})
     return document
 
 
 def _run(seed: int, options: Any) -> dict[str, Any]:
     print(
-        f"Switches within {options.horizon:g} s after a pulse of 4 ms, {options.trials} trials, "
-        "95 % intervals (Wilson)\nnetwork: exact membrane, 0.2 ms; models: mesoscopic, exact "
-        f"membrane, 4 ms\n  {'pulse':32s}{'':18s}{'switch':24s}switch and back",
+        f"\nSwitches within {options.horizon:g} s after a pulse of 4 ms, {options.trials} trials, "
+        f"95 % intervals (Wilson), seed {seed}\nnetwork: exact membrane, steps of 0.2 ms; the "
+        "others: mesoscopic, exact membrane, steps of 4 ms; counted in bins of 4 ms\n"
+        f"  {'pulse':32s}{'':18s}{'switch':24s}switch and back",
         flush=True,
     )
     results: dict[str, dict[str, dict[str, Proportion]]] = {}

@@ -22,7 +22,7 @@ from latentspike.evaluate import rate_r2
 from latentspike.search import Space
 from latentspike.simulate import chaotic_rnn
 from latentspike.spikes import SpikeData, split_trials
-from latentspike.studies.common import arguments, keep, print_table
+from latentspike.studies.common import arguments, keep, print_table, tabulated
 from latentspike.studies.few_trials import SMALL, Draw, Effort, draw_trials
 from latentspike.studies.synthetic_rnn import best_smoothing
 
@@ -92,8 +92,11 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
         for seed in range(options.seeds):
             for name, value in run_once(data, test, share, seed, options).items():
                 rows.setdefault(name, []).append(value)
-        print_table(f"R² of the true rates on test trials, {share:.0%} of the trials", rows)
         document[f"{share:g}"] = rows
+    with tabulated(options.out):
+        for share, rows in document.items():
+            title = "R² of the true rates on test trials"
+            print_table(f"{title}, learned from {float(share):.0%} of the others", rows)
     sizes = {k: getattr(options, k) for k in ("members", "generations", "steps", "network")}
     keep(options.out, {"r2": document, **sizes})
     return document

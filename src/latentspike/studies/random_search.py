@@ -5,9 +5,9 @@
 
 The same draws of five hyperparameters (KL and L2 penalties, dropout) three times on one chaotic
 network: (a) plain, (b) with sample validation, (c) with coordinated dropout. Each model keeps the
-epoch that its own selection loss likes best. Printed: the rank correlation between that loss and
-the R² of the true rates. Three plain models are drawn with their rates: underfit is the one with
-the highest loss, overfit the one with the lowest, well fit the one with the best R².
+epoch that its own selection loss likes best. The table has the rank correlation between that loss
+and the R² of the true rates. Three plain models are drawn with their rates: underfit is the one
+with the highest loss, overfit the one with the lowest, well fit the one with the best R².
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from latentspike.search import (
 from latentspike.search.defaults import seconds_per_generation
 from latentspike.simulate import chaotic_rnn
 from latentspike.spikes import SpikeData, Split, split_trials
-from latentspike.studies.common import arguments, keep
+from latentspike.studies.common import arguments, keep, print_table, tabulated
 from latentspike.studies.synthetic_rnn import true_loss
 from latentspike.training import TrainingSettings
 from latentspike.training.fit import make_task
@@ -121,6 +121,8 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
             found[arm].append(row)
             _say(arm, row, limit if arm != SAMPLE else None)
         _draw(found, seed, limit, options)
+    with tabulated(options.out):
+        show(found, limit)
     document = {"arms": found, "true_loss": limit, "network": options.network}
     sizes = {k: getattr(options, k) for k in ("members", "epochs", "conditions")}
     keep(options.out, document | sizes)
@@ -212,6 +214,34 @@ def _say(arm: str, row: dict[str, Any], limit: float | None) -> None:
         line += f"; {below.sum()} below the true rates' loss"
         line += f" (mean R² {r2[below].mean():.2f})" if below.any() else ""
     print(f"{line}; {row['seconds']:.0f} s", flush=True)
+
+
+def show(found: dict[str, list[dict[str, Any]]], limit: float) -> None:
+    """Table: rank correlations over seeds, and models below the loss of the true rates.
+
+    Parameters
+    ----------
+    found : by arm, a row for each seed, as ``results.json`` has them
+    limit : loss of the true rates, nats per trial
+    """
+    n = len(found[PLAIN][0]["r2"])
+    print_table(
+        f"Rank correlation of selection loss and R² of the true rates, {n} models, by seed",
+        {arm: [row["rank_correlation"] for row in rows] for arm, rows in found.items()},
+    )
+    print_table(
+        "R² of the model with the lowest selection loss, by seed",
+        {
+            arm: [row["r2"][int(np.argmin(row["losses"]))] for row in rows]
+            for arm, rows in found.items()
+        },
+    )
+    print(f"\nModels with a loss below that of the true rates, {limit:.1f} nats per trial")
+    for arm in (PLAIN, DROPOUT):  # the loss of sample validation is one of fewer entries
+        losses, r2 = (np.concatenate([row[key] for row in found[arm]]) for key in ("losses", "r2"))
+        below = losses < limit
+        mean = f", their mean R² {r2[below].mean():.3f}" if below.any() else ""
+        print(f"  {arm:{len(DROPOUT)}s}  {below.sum()} of {below.size}{mean}")
 
 
 def _draw(found: dict[str, list[dict[str, Any]]], seed: int, limit: float, options: Any) -> None:

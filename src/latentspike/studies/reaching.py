@@ -17,7 +17,7 @@ are 20, 50 and 100 %, and the decoder is a ridge regression on the last 10 bins.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import jax
@@ -26,7 +26,7 @@ import numpy as np
 from latentspike.evaluate import rate_r2
 from latentspike.models import LFADS, Architecture
 from latentspike.spikes import SpikeData
-from latentspike.studies.common import arguments, keep
+from latentspike.studies.common import arguments, keep, tabulated
 from latentspike.studies.few_trials import SMALL, Draw, Effort, draw_trials
 from latentspike.studies.reaching_figures import draw_paths, draw_r2, mean_se
 from latentspike.studies.reaching_recordings import NAMES, Reaches, load
@@ -67,7 +67,8 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
             document[name][f"{share:g}"] = {m: [r[m] for r in kept] for m in kept[0]}
         velocity[f"{share:g}"] = [decoded for _, decoded in found]
         document["improvement"][f"{share:g}"] = _improvement(document, f"{share:g}")
-        _say(document, f"{share:g}")
+    with tabulated(options.out):
+        show(document)
     draw_r2(document, SMOOTHING, options.out / "r2_against_trials.png")
     _draw_median(document, velocity, test, options)
     keep(options.out, document)
@@ -171,15 +172,35 @@ def _improvement(document: dict[str, Any], share: str) -> list[float | None]:
     return [float(100 * (pbt / fixed - 1)) if fixed > 0 else None for pbt, fixed in pairs]
 
 
-def _say(document: dict[str, Any], share: str) -> None:
-    print(f"\n{float(share):.0%}: {document['n_trials'][share]} trials, velocity R² ± s.e.")
+def show(document: dict[str, Any]) -> None:
+    """Table: R² without a model, and of every share by both methods, as in ``results.json``."""
+    width = f"{1000 * document['best_width']:.0f} ms"
+    print(f"\nVelocity R² on the test trials without a model, {document['recording']}")
+    for name, (x, y) in document["baselines"].items():
+        text = f"{name} ({width})" if name == TUNED else name
+        print(f"  {text:{len(TUNED) + 9}s} x {x:.3f}, y {y:.3f}")
+    for share in document["velocity_r2"]:
+        _show_share(document, share)
+
+
+def _show_share(document: dict[str, Any], share: str) -> None:
+    n_trials = document["n_trials"][share]
+    print(f"\n{float(share):.0%}: {n_trials} trials, velocity R² ± s.e. over draws")
     for method, values in document["velocity_r2"][share].items():
-        (x, y), (dx, dy) = mean_se(values)
-        print(f"  {method:14s} x {x:.3f} ± {dx:.3f}, y {y:.3f} ± {dy:.3f} (n = {len(values)})")
+        x, y = (_with_error(each) for each in np.transpose(values))
+        text = f"x {x}, y {y} (n = {len(values)})"
+        if method in document["rate_r2"][share]:
+            text += f"; R² of the rates {_with_error(document['rate_r2'][share][method])}"
+        print(f"  {method:14s} {text}")
     known = [value for value in document["improvement"][share] if value is not None]
     if known:
-        mean, error = mean_se(known)
-        print(f"  improvement by PBT {mean:+.1f} ± {error:.1f} % (n = {len(known)})", flush=True)
+        print(f"  improvement by PBT {_with_error(known, '+.1f')} % (n = {len(known)})")
+
+
+def _with_error(values: Sequence[float] | np.ndarray, form: str = ".3f") -> str:
+    """Mean ± standard error; one draw has none."""
+    mean, error = mean_se(values)
+    return f"{mean:{form}}" + (f" ± {error:{form.lstrip('+')}}" if len(values) > 1 else "")
 
 
 def _draw_median(

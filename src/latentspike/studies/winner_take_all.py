@@ -30,7 +30,14 @@ from latentspike.plot.switching import switches as draw_switches
 from latentspike.simulate import neurons_by_population, winner_take_all
 from latentspike.spikes import SpikeData
 from latentspike.studies import winner_take_all_fits as fits
-from latentspike.studies.common import arguments, fit_arguments, keep, kept_before, spread
+from latentspike.studies.common import (
+    arguments,
+    fit_arguments,
+    keep,
+    kept_before,
+    spread,
+    tabulated,
+)
 
 PARTS = ("baselines", "before", "fits")
 PAPER = {"r": "0.81 ± 0.02", "smoothing": "–", "model": "7.8 ± 4.1", "network": "10.3 ± 2.7"}
@@ -142,7 +149,7 @@ def show_switches(document: dict[str, Any], results: list[dict[str, Any]]) -> No
     network = "network, exact membrane, 0.2 ms"
     own = document["network"]
     error = own["counting_error"]
-    print("\nSwitches per 100 s")
+    print("\nSwitches per 100 s, counted in bins of 4 ms; integrator and step in each line")
     if error is not None:
         print(f"  true {network}: {own['value']:.1f} ± {error:.1f} (counting error)")
     for name, values in document.get("before", {}).items():
@@ -228,10 +235,10 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
     data, switching = _recording(options)
     print(data, flush=True)
     document: dict[str, Any] = {"network": switching}
-    found: dict[str, Rows] = {}
+    found = baselines(data)  # in every table: r means nothing without them
     results: list[dict[str, Any]] = []
     if "baselines" in options.only:
-        found = document["baselines"] = baselines(data)
+        document["baselines"] = found
     if "before" in options.only:
         document["before"] = before_learning(N_BEFORE, options.seconds / 5, data.neuron_ids)
     if "fits" in options.only:
@@ -239,8 +246,9 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
         together = f", {options.together} trials each" if options.together > 1 else ""
         document[f"fits, {options.method}{together}"] = results
         draw(data, options, results)
-    show_agreement(found, results, options.method)
-    show_switches(document, results)
+    with tabulated(options.out):
+        show_agreement(found, results, options.method)
+        show_switches(document, results)
     keep(options.out, kept_before(options.out) | document)
     return document
 

@@ -25,17 +25,26 @@ from latentspike.files import load_arrays
 from latentspike.plot import save
 from latentspike.spikes import SpikeData
 from latentspike.studies import winner_take_all_fits as common
-from latentspike.studies.common import arguments, keep, kept_before, spread
+from latentspike.studies.common import arguments, keep, kept_before, spread, tabulated
 from latentspike.studies.rivals_fits import EXAMPLE, RIVALS
 from latentspike.studies.winner_take_all import best_smoothing
 
 PAPER = {
-    "neuLVM": ("0.81 ± 0.02", "7.8 ± 4.1"),
+    "neuLVM": ("0.81 ± 0.02", "7.8 ± 4.1 (Euler, 4 ms)"),
     "plds": ("0.68 ± 0.11", "none visible"),
     "slds": ("", ""),
-    "slds, 40 ms": ("0.73 ± 0.02", "11.9 ± 8.9"),
+    "slds, 40 ms": ("0.73 ± 0.02", "11.9 ± 8.9 (40 ms)"),
     "glm": ("", "none visible"),
-    "network": ("", "10.3 ± 2.7"),
+    "network": ("", "10.3 ± 2.7 (Euler, 0.2 ms)"),
+}
+_OWN_BINS = "no integrator, its own bins of 4 ms"
+INTEGRATORS = {  # of free runs, whose switches are counted
+    "neuLVM": "mesoscopic, exact membrane, steps and bins of 4 ms",
+    "plds": _OWN_BINS,
+    "slds": _OWN_BINS,
+    "slds, 40 ms": "no integrator, its own bins of 40 ms",
+    "glm": _OWN_BINS,
+    "network": "exact membrane, steps of 0.2 ms, bins of 4 ms",
 }
 Results = dict[str, list[dict[str, Any]]]
 
@@ -84,22 +93,39 @@ def neulvm_rows(folder: Path, n_trials: int) -> tuple[dict[str, Any], Results]:
 
 
 def show(rows: Results, network: dict[str, Any] | None) -> None:
-    """Table 1, ours beside the paper's."""
+    """Table 1, ours beside the paper's: agreement, then switches."""
     print(
         "\nOne trial of 10 s, nine neurons: mean ± sd over trials. r with the true activity of both"
         "\nexcitatory populations in 4-ms bins; latents after a linear map that was fitted to the"
         "\ntruth of the other trials | to that of the same trial, as in the paper"
     )
-    head = f"{'r':26s}{'r of E1 − E2':26s}{'r, map of the same trial':26s}{'paper':14s}"
-    print(f"  {'':36s}{head}{'switches per 100 s':26s}paper")
+    print(f"  {'':52s}{'r':26s}{'r of E1 − E2':26s}{'r, map of the same trial':26s}paper")
     for name, results in rows.items():
-        cells = [_cell(results, key) for key in ("r", "r_difference", "paper_r", "switches")]
-        paper = PAPER.get(name, ("", ""))
-        cells.insert(3, f"{paper[0]:14s}")
-        print(f"  {name:36s}{''.join(cells)}{paper[1]}")
+        cells = [_cell(results, key) for key in ("r", "r_difference", "paper_r")]
+        if any("r" in result for result in results):
+            known = ": the best, if one knew the truth" if name.startswith("smoothing") else ""
+            print(f"  {name + known:52s}{''.join(cells)}{PAPER.get(name, ('',))[0]}")
+    if "neuLVM" not in rows:
+        print("  neuLVM, smoothing and the smoothed truth: not in the folder of --neulvm")
+    _show_switches(rows, network)
+
+
+def _show_switches(rows: Results, network: dict[str, Any] | None) -> None:
+    width = max(map(len, INTEGRATORS.values())) + 2
+    print(
+        "\nSwitches per 100 s of a free run"
+        f"\n  {'':14s}{'ours':32s}{'integrator and bin width':{width}s}paper"
+    )
+    cells = {
+        name: f"{_cell(results, 'switches'):32s}"
+        for name, results in rows.items()
+        if name in INTEGRATORS
+    }
     if network:
         text = f"{network['value']:.1f} ± {network['counting_error']:.1f} (counting error)"
-        print(f"  {'network, 0.2 ms, exact membrane':36s}{'':92s}{text:26s}{PAPER['network'][1]}")
+        cells["network"] = f"{text:32s}"
+    for name, cell in cells.items():
+        print(f"  {name:14s}{cell}{INTEGRATORS[name]:{width}s}{PAPER[name][1]}")
     failed = {
         name: sum("no_simulation" in result for result in results) for name, results in rows.items()
     }
@@ -173,7 +199,8 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
     ended = iter(run_jobs(flat, n_processes=options.jobs))
     found: Results = {name: [next(ended) for _ in group] for name, group in jobs.items()}
     _, rows = neulvm_rows(options.neulvm, data.n_trials)
-    show(rows | found, switching)
+    with tabulated(options.out):
+        show(rows | found, switching)
     draw(data, options)
     keep(options.out, kept_before(options.out) | {"network": switching, "fits": found})
     return found

@@ -35,10 +35,13 @@ def fake(monkeypatch):
 
     def step(words):
         from latentspike.files import write_json
+        from latentspike.studies.common import tabulated
 
         calls.append(words)
         module.act(words)
         folder = words[words.index("--out") + 1]
+        with tabulated(Path(folder)):
+            print(f"x | 2.0 of step {len(calls)}")
         write_json(f"{folder}/results.json", {"x": 2.0, "nan": float("nan")})
         image = np.random.default_rng(0).integers(0, 256, (400, 500, 3), np.uint8)
         Image.fromarray(image).save(Path(folder, "figure one.png"))
@@ -115,6 +118,8 @@ def test_a_run_says_its_cost_calls_its_steps_and_judges(fake, tmp_path, capsys):
     assert (first["verdict"], first["ours"], first["paper"]) == (HELD, "x | 2.0", "3")
     assert (second["verdict"], second["reason"]) == (UNKNOWN, "the results have no other, y")
     assert document["figures"] == ["fake/figure one.png", "other/figure one.png"]
+    assert document["tables"] == ["fake/table.txt", "other/table.txt"]
+    assert (folder / "other" / "table.txt").read_text() == "x | 2.0 of step 2\n"
     assert document["command"].startswith(f"latentspike study run {NAME} --scale laptop --out")
     assert document["version"] and set(document["versions"]) == {"jax", "numpy", "python"}
     assert main(["study", "run", NAME, "--out", str(tmp_path)]) == 0
@@ -205,10 +210,13 @@ def test_a_page_elsewhere_has_its_figures_beside_it(fake, tmp_path, capsys):
     page = tmp_path / "docs" / "papers.md"
     assert called(capsys, "page", "--out", tmp_path / "runs", "--page", page)[0] == 0
     text = page.read_text()
+    assert "```text\nx | 2.0 of step 1\n```\n\n```text\nx | 2.0 of step 2\n```\n\n![" in text
     link = "papers/keshtkaran-2019-tiny-laptop-fake-figure-one.png"
     original = tmp_path / "runs" / NAME / "laptop" / "fake" / "figure one.png"
     copied = (page.parent / link).read_bytes()
     assert f"({link})" in text
+    stale, own = (page.parent / "papers" / name for name in ("wang-2022-a-full-b.png", "own.png"))
+    stale.touch(), own.touch()
     assert original.stat().st_size > 500_000 > 100_000 > len(copied) > 1000
     with Image.open(page.parent / link) as image:
         assert image.size[0] < 500 and image.size[0] / image.size[1] == pytest.approx(
@@ -216,6 +224,7 @@ def test_a_page_elsewhere_has_its_figures_beside_it(fake, tmp_path, capsys):
         )
     assert called(capsys, "page", "--out", tmp_path / "runs", "--page", page)[0] == 0
     assert page.read_text() == text and (page.parent / link).read_bytes() == copied
+    assert own.exists() and not stale.exists()
     assert "| Fig. 0: x exceeds 1. | 3 | x \\| 2.0 | 1 seed | held |" in text
     assert "**cannot be said**: the results have no other, y" in text
     assert "**did not hold**: why: It is 0. |" in text

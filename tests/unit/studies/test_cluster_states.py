@@ -16,7 +16,9 @@ def test_spectra_show_silence_two_clusters_and_one(tmp_path, capsys, monkeypatch
     rows = cluster_states.main(words)["spectra"]
     assert [row["order"] for row in rows] == [0, 2, 1]
     assert rows[0]["frequency"] is None and 60 < rows[2]["frequency"] < 80
-    assert "paper: orders fall" in capsys.readouterr().out
+    kept = (tmp_path / "table.txt").read_text(encoding="utf-8")
+    assert "paper: orders fall" in kept and kept.strip() in capsys.readouterr().out
+    assert "Euler, steps and bins of 1 ms" in kept
     assert (tmp_path / "spectra.png").stat().st_size > 5_000
     assert json.loads((tmp_path / "results.json").read_text())["spectra"] == rows
     assert list(kept_before(tmp_path)) == ["spectra"]

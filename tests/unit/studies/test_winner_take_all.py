@@ -92,5 +92,8 @@ def test_a_pulse_to_the_silent_population_switches_more_often(tmp_path, capsys):
         silent = found["silent population, 10 mV"][source]["switch"]["value"]
         active = found["active population, 10 mV"][source]["switch"]["value"]
         assert silent > 0.5 > active
-    assert "Wilson" in said
+    kept = (tmp_path / "table.txt").read_text(encoding="utf-8")
+    assert "Wilson" in kept and kept.strip() in said
+    assert "network: exact membrane, steps of 0.2 ms" in kept and "bins of 4 ms" in kept
+    assert sum(line.startswith("  silent population, 10 mV") for line in kept.splitlines()) == 2
     assert (tmp_path / "switch_probabilities_0.png").stat().st_size > 10_000
