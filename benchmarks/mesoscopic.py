@@ -226,14 +226,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="a tenth of the bins")
     parser.add_argument("--fit", action="store_true", help="and whole fits: minutes")
+    parts = ("estimation", "published", "scaling", "simulation")
+    parser.add_argument("--only", nargs="+", choices=parts, default=parts)
     options = parser.parse_args()
     n_bins = BINS // 10 if options.quick else BINS
     devices.prepare()
-    iterations(n_bins, options.fit)
+    if "estimation" in options.only:
+        iterations(n_bins, options.fit)
     with jax.enable_x64(True):
-        against_the_published_program(n_bins)
-        scaling(n_bins)
-        simulation(2 * n_bins)
+        if "published" in options.only:
+            against_the_published_program(n_bins)
+        if "scaling" in options.only:
+            scaling(n_bins)
+        if "simulation" in options.only:
+            simulation(2 * n_bins)
 
 
 if __name__ == "__main__":

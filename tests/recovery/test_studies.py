@@ -9,7 +9,6 @@ import pytest
 from latentspike.studies import (
     linear_track,
     monkey_m1,
-    population_based_training,
     random_search,
     rat_motor_cortex,
     synthetic_rnn,
@@ -43,29 +42,6 @@ def test_small_rat_motor_cortex(test_data):
         ),
     ).value
     assert bits > psth + 3 * error
-
-
-def test_small_random_search_orders_models_by_r2_only_with_coordinated_dropout(tmp_path, capsys):
-    words = ["--out", str(tmp_path), "--members", "6", "--epochs", "40", "--conditions", "12"]
-    arms = random_search.main(words)["arms"]
-    capsys.readouterr()
-    plain, sample, dropout = (arms[arm][0] for arm in random_search.KEEP_RATIO)
-    assert dropout["rank_correlation"] <= -0.8
-    assert sample["rank_correlation"] < 0
-    assert plain["rank_correlation"] > dropout["rank_correlation"] + 0.3
-    assert (tmp_path / "loss_against_r2_0.png").stat().st_size > 10_000
-
-
-def test_small_population_based_training(tmp_path, capsys):
-    words = ["--out", str(tmp_path), "--members", "4", "--generations", "3", "--steps", "60"]
-    words += ["--conditions", "10", "--shares", "1.0", "--seeds", "1"]
-    rows = population_based_training.main(words)["1"]
-    capsys.readouterr()
-    scores = {name: values[0] for name, values in rows.items()}
-    assert all(np.isfinite(value) for value in scores.values())
-    best = scores["random search: best member, if one knew the truth"]
-    assert best >= scores["random search: median member"]
-    assert best >= scores["random search: chosen by validation loss"]
 
 
 @pytest.mark.slow

@@ -34,7 +34,8 @@ STUDIES = (
         "keshtkaran-2019/fig4",
         "models with random hyperparameters: what validation sees of their inferred rates, plain, "
         "with sample validation, with coordinated dropout, and three models' rates (Figs. 1b–c, 4)",
-        (Step("random_search", full="--full", tiny="--members 6 --epochs 40 --conditions 12"),),
+        (Step("random_search", "--seeds 3 --members 10", "--full",
+              tiny="--members 6 --epochs 40 --conditions 12"),),
         Cost(10, f"{_MEASURED}, for 16 models in each arm; 24 on a machine busy with other work"),
         Cost(4320, f"{_MEASURED}: about 24 h for each of three arms of 200 models, by throughput"),
         keshtkaran.RANDOM_SEARCH,
@@ -146,7 +147,7 @@ STUDIES = (
         "wang-2022/fig2de",
         "activity inferred from two neurons while four clusters turn into three (Fig. 2D, E)",
         (Step("cluster_transition", "--seeds 6", "--seeds 10 --fully-observed-starts 200",
-              has_jobs=True, tiny=_TINY_FIT),),
+              has_jobs=True, tiny=f"{_TINY_FIT} --iterations 1"),),
         Cost(7, "3 of the 6 draws of neurons took 6 min of one core"),
         Cost(None, "not measured: 10 draws of neurons, and 200 starts of the other method"),
         TRANSITION,

@@ -181,6 +181,7 @@ def inferred(job: Job) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
 
 def jobs_of(method: str, options: Any) -> list[Job]:
     """A fit for each draw of neurons."""
+    is_short = method == METHODS[1] and options.iterations != Estimation().n_iterations
     settings = {
         "strength": TRANSITION_AT,
         "n_neurons": options.neurons,
@@ -191,7 +192,8 @@ def jobs_of(method: str, options: Any) -> list[Job]:
             "n_starts": options.starts,
             "n_warmup": options.warmup,
             "n_draws": options.draws,
-        },
+        }
+        | ({"n_iterations": options.iterations} if is_short else {}),
         "n_starts_fully_observed": options.fully_observed_starts if method == METHODS[0] else 0,
     }
     function = "latentspike.studies.cluster_fits:run_fit"
@@ -230,6 +232,8 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
     parser.add_argument("--starts", type=int, default=usual.n_starts, help="of a fit")
     parser.add_argument("--warmup", type=int, default=usual.n_warmup, help="samples")
     parser.add_argument("--draws", type=int, default=usual.n_draws, help="samples")
+    iterations = usual.n_iterations
+    parser.add_argument("--iterations", type=int, default=iterations, help="of Baum–Viterbi")
     parser.add_argument("--neurons", type=int, default=2, help="observed, of 600")
     parser.add_argument("--fully-observed-starts", type=int, default=20, help="paper: 200; 0: none")
     options = parser.parse_args(argv)

@@ -22,6 +22,7 @@ from latentspike.studies.common import (
     tabulated,
 )
 from latentspike.studies.recordings import MONKEY_BIN_WIDTH, monkey_m1
+from latentspike.studies.table_figure import draw_table
 from latentspike.training import RunOptions, TrainingSettings, fit
 
 ARCHITECTURE = Architecture(
@@ -106,6 +107,9 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
                   f" ({time.monotonic() - start:.0f} s)", flush=True)  # fmt: skip
     with tabulated(options.out):
         print_table("Hand velocity R² (mean of x and y), 5 folds of contiguous trials", rows)
+    draw_table(
+        {"5 folds of contiguous trials": rows}, "velocity R²", options.out / "velocity_r2.png"
+    )
     keep(options.out, {"velocity_r2": rows, "epochs": options.epochs})
     return {"velocity_r2": rows}
 

@@ -22,14 +22,15 @@ from typing import Any, get_args
 import matplotlib.pyplot as plt
 
 from latentspike.dynamics import Network
-from latentspike.evaluate import Proportion, pulse_outcomes
+from latentspike.evaluate import Proportion, PulseOutcomes, pulse_outcomes
 from latentspike.models import Fitted
 from latentspike.models.neulvm import NeuLVM
 from latentspike.plot import save
 from latentspike.plot.switching import switch_probabilities
 from latentspike.simulate import Pulse, pulse_experiment, winner_take_all
-from latentspike.simulate.perturb import Kind, Target
+from latentspike.simulate.perturb import Kind, PulseTrials, Target
 from latentspike.studies.common import arguments, keep, tabulated
+from latentspike.studies.winner_take_all_figures import pulses as draw_pulses
 
 PULSE = 0.004  # s
 ONSET = 0.6  # s, by when one population has won
@@ -56,10 +57,10 @@ def sources(fitted: Path | None) -> dict[str, tuple[Network, Kind]]:
     return found
 
 
-def probabilities(
+def pulsed(
     network: Network, kind: Kind, target: Target, pulse: Pulse, *, seed: int, options: Any
-) -> dict[str, Proportion]:
-    """How often a pulse makes the populations change places, and change back."""
+) -> tuple[PulseTrials, PulseOutcomes]:
+    """Trials with a pulse, and whether the populations changed places, or changed back."""
     trials = pulse_experiment(
         network,
         pulse,
@@ -69,7 +70,7 @@ def probabilities(
         n_trials=options.trials,
         horizon=options.horizon,
     )
-    found = pulse_outcomes(
+    return trials, pulse_outcomes(
         trials.activity,
         trials.pulse_time,
         bin_width=trials.bin_width,
@@ -77,7 +78,6 @@ def probabilities(
         names=trials.names,
         horizon=options.horizon,
     )
-    return {outcome: found.probability(outcome) for outcome in OUTCOMES}
 
 
 def main(argv: list[str] | None = None) -> dict[str, Any]:
@@ -106,14 +106,25 @@ def _run(seed: int, options: Any) -> dict[str, Any]:
     )
     results: dict[str, dict[str, dict[str, Proportion]]] = {}
     for amplitude in options.amplitudes:
+        shown = {}
         for target in TARGETS:
             pulse = Pulse(ONSET, PULSE, amplitude)
             condition = f"{target} population, {amplitude:g} mV"
             for name, (network, kind) in sources(options.fitted).items():
-                found = probabilities(network, kind, target, pulse, seed=seed, options=options)
+                try:
+                    trials, outcomes = pulsed(
+                        network, kind, target, pulse, seed=seed, options=options
+                    )
+                except ValueError as error:  # a fit may have no two states
+                    print(f"  {condition:32s}{name:18s}{error}", flush=True)
+                    continue
+                shown[target, name] = trials, outcomes
+                found = {outcome: outcomes.probability(outcome) for outcome in OUTCOMES}
                 results.setdefault(condition, {})[name] = found
                 both = "".join(f"{_text(share):24s}" for share in found.values())
                 print(f"  {condition:32s}{name:18s}{both.rstrip()}", flush=True)
+        if amplitude == max(options.amplitudes):
+            draw_pulses(shown, amplitude, options.out / f"activity_{amplitude:g}_mV_{seed}.png")
     _draw(results, options.out / f"switch_probabilities_{seed}.png")
     return {
         condition: {

@@ -25,6 +25,7 @@ from latentspike.spikes import SpikeData, split_trials
 from latentspike.studies.common import arguments, keep, print_table, tabulated
 from latentspike.studies.few_trials import SMALL, Draw, Effort, draw_trials
 from latentspike.studies.synthetic_rnn import best_smoothing
+from latentspike.studies.table_figure import draw_table
 
 # steps of the optimizer are what members need; epochs of small recordings have fewer
 STEPS = 600
@@ -97,6 +98,8 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
         for share, rows in document.items():
             title = "R² of the true rates on test trials"
             print_table(f"{title}, learned from {float(share):.0%} of the others", rows)
+    panels = {f"{float(share):.0%} of the trials": rows for share, rows in document.items()}
+    draw_table(panels, "R² of the true rates", options.out / "r2.png")
     sizes = {k: getattr(options, k) for k in ("members", "generations", "steps", "network")}
     keep(options.out, {"r2": document, **sizes})
     return document

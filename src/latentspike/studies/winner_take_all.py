@@ -29,6 +29,7 @@ from latentspike.plot import save
 from latentspike.plot.switching import switches as draw_switches
 from latentspike.simulate import neurons_by_population, winner_take_all
 from latentspike.spikes import SpikeData
+from latentspike.studies import winner_take_all_figures as figures
 from latentspike.studies import winner_take_all_fits as fits
 from latentspike.studies.common import (
     arguments,
@@ -68,15 +69,29 @@ def best_smoothing(found: dict[str, Rows], figure: str) -> str:
     return max(names, key=lambda name: np.mean(found[name][figure]))
 
 
+def _unlearned(ids: np.ndarray, free: np.ndarray) -> tuple[NeuLVM, dict[str, Any]]:
+    """A model that has seen nothing."""
+    model = NeuLVM(winner_take_all(free=True), neurons=neurons_by_population(ids))
+    recorded = np.full(3, fits.N_RECORDED)
+    return model, {"rate": np.full(3, 5.0), "n_recorded": recorded, "free": free}
+
+
+def _run_before(ids: np.ndarray, n_bins: int) -> np.ndarray:
+    """Spikes per bin [bins, K] of the model in the middle of its boxes, running freely."""
+    model, params = _unlearned(ids, winner_take_all(free=True).start)
+    run = model.simulate(
+        params, n_trials=1, n_bins=n_bins, bin_width=fits.BIN, key=jax.random.key(0)
+    )
+    return run.truth["population_counts"][0]
+
+
 def before_learning(n: int, seconds: float, ids: np.ndarray) -> dict[str, list[float]]:
     """Switches per 100 s of models that have seen nothing: the boxes' middle, and draws of them."""
     network = winner_take_all(free=True)
-    model = NeuLVM(network, neurons=neurons_by_population(ids))
     low, high = network.bounds
     drawn = np.random.default_rng(0).uniform(low, high, (n, low.size))
-    params = {"rate": np.full(3, 5.0), "n_recorded": np.full(3, fits.N_RECORDED)}
     run = lambda free, i: fits.free_switches(  # noqa: E731
-        model, params | {"free": free}, seconds, jax.random.key(i)
+        *_unlearned(ids, free), seconds, jax.random.key(i)
     )["value"]
     return {
         "middle of the boxes": [run(network.start, 0)],
@@ -134,8 +149,8 @@ def show_agreement(found: dict[str, Rows], results: list[dict[str, Any]], method
         rows[f"smoothing, {PAPER_WIDTH:g} s"] = found[f"smoothing, {PAPER_WIDTH:g} s"]
         oracle = "true activity, smoothed by 48 ms"
         rows[oracle] = found[oracle]
-    for name, figures in rows.items():
-        print(f"  {name:52s}{spread(figures['r']):26s}{spread(figures['r_difference'])}")
+    for name, found_r in rows.items():
+        print(f"  {name:52s}{spread(found_r['r']):26s}{spread(found_r['r_difference'])}")
     print(f"  {'paper, neuLVM':52s}{PAPER['r']}")
     if results and found and len(results) == len(found[best_smoothing(found, "r")]["r"]):
         best = found[best_smoothing(found, "r")]["r"]
@@ -234,6 +249,7 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
     options = parser.parse_args(argv)
     data, switching = _recording(options)
     print(data, flush=True)
+    figures.benchmark(data, options.out / "benchmark.png")
     document: dict[str, Any] = {"network": switching}
     found = baselines(data)  # in every table: r means nothing without them
     results: list[dict[str, Any]] = []
@@ -241,6 +257,10 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
         document["baselines"] = found
     if "before" in options.only:
         document["before"] = before_learning(N_BEFORE, options.seconds / 5, data.neuron_ids)
+        widths = (float(best_smoothing(found, "r").split()[1]), PAPER_WIDTH)
+        figures.controls(
+            data, _run_before(data.neuron_ids, data.n_bins), widths, options.out / "controls.png"
+        )
     if "fits" in options.only:
         results = run_jobs(jobs_of(data, options), n_processes=options.jobs)
         together = f", {options.together} trials each" if options.together > 1 else ""

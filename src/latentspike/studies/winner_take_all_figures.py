@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -151,18 +152,21 @@ def _draw_connection(
     if not strength:
         return
     color = PALETTE[2] if strength < 0 else "black"
-    start, end = np.array(source), np.array(target)
-    if source == target:
-        up = np.array([0.0, 0.2 if source[1] > 0.5 else -0.2])
-        ax.text(*(start + up), f"↻ {strength:g}", ha="center", color=color, fontsize="small")
+    (x, y), (dx, dy) = source, (target[0] - source[0], target[1] - source[1])
+    length = float(np.hypot(dx, dy))
+    if not length:
+        label = f"↻ {strength:g}"
+        ax.text(
+            x, y + (0.2 if y > 0.5 else -0.2), label, ha="center", color=color, fontsize="small"
+        )
         return
-    along = (end - start) / np.linalg.norm(end - start)
-    side = 0.04 * np.array([-along[1], along[0]])
+    side = -0.04 * dy / length, 0.04 * dx / length  # the two directions stay apart
+    start, end = ((p[0] + side[0], p[1] + side[1]) for p in (source, target))
     arrow = {"arrowstyle": "-[" if strength < 0 else "->", "color": color, "shrinkA": 24,
              "shrinkB": 24, "mutation_scale": 4 if strength < 0 else 12}  # fmt: skip
-    ax.annotate("", end + side, start + side, arrowprops=arrow)
-    place = start + 0.35 * (end - start) + 3 * side  # those of both directions stay apart
-    ax.text(*place, f"{strength:g}", fontsize="x-small", color=color, ha="center", va="center")
+    ax.annotate("", end, start, arrowprops=arrow)
+    look: Any = {"fontsize": "x-small", "color": color, "ha": "center", "va": "center"}
+    ax.text(x + 0.35 * dx + 3 * side[0], y + 0.35 * dy + 3 * side[1], f"{strength:g}", **look)
 
 
 def _n_neurons() -> int:

@@ -1,18 +1,24 @@
 """MC_Maze is read as its file is built; the file itself is not ours to ship, so one is made up."""
 
+import json
 from datetime import UTC, datetime
 
 import numpy as np
 import pytest
 
+from latentspike.cli.main import main
 from latentspike.studies import catalog
 from latentspike.studies.reaching_recordings import load
 from latentspike.studies.recordings import MC_MAZE, mc_maze, mc_maze_file
 
 pynwb = pytest.importorskip("pynwb")
 N_UNITS, N_TRIALS, TRIAL = 9, 6, 2.0  # seconds from one start to the next
-ONSET = 0.9 + 0.01 * np.arange(N_TRIALS)  # after the start
 NO_ONSET = 4
+
+
+def onset_of(trials):
+    """Seconds after the start."""
+    return 0.9 + 0.01 * (np.asarray(trials) % N_TRIALS)
 
 
 def hand_at(times):
@@ -22,25 +28,31 @@ def hand_at(times):
     return position, velocity
 
 
-def spikes_of(unit):
+def spikes_of(unit, n_trials):
     """Seconds: one in every trial at 10 × unit ms after the onset, and one twice over."""
-    starts = TRIAL * np.arange(N_TRIALS)
-    times = np.sort(np.append(starts + ONSET + 0.01 * unit + 0.001, starts + 0.1))
+    starts = TRIAL * np.arange(n_trials)
+    at = starts + onset_of(np.arange(n_trials)) + 0.01 * unit + 0.001
+    times = np.sort(np.append(at, starts + 0.1))
     return np.sort(np.append(times, times[0]))
 
 
 @pytest.fixture
 def file(tmp_path):
     """The tables and series of sub-Jenkins_ses-full_desc-train_behavior+ecephys.nwb, in small."""
+    return write_maze(tmp_path / "maze.nwb", N_TRIALS)
+
+
+def write_maze(path, n_trials):
+    """NWB file of the structure of MC_Maze."""
     nwb = pynwb.NWBFile("made up", "1", datetime(2009, 9, 18, tzinfo=UTC))
     device = nwb.create_device("array")
     group = nwb.create_electrode_group("group", "96 channels", "M1", device)
     nwb.add_electrode(location="M1", group=group)
     nwb.add_unit_column("heldout", "unit is held out in the benchmark")
-    intervals = [[TRIAL * k, TRIAL * k + 1.8] for k in range(N_TRIALS)]
+    intervals = [[TRIAL * k, TRIAL * k + 1.8] for k in range(n_trials)]
     for unit in range(N_UNITS):
         nwb.add_unit(
-            spike_times=spikes_of(unit), obs_intervals=intervals, electrodes=[0],
+            spike_times=spikes_of(unit, n_trials), obs_intervals=intervals, electrodes=[0],
             heldout=unit % 4 == 0,
         )  # fmt: skip
     columns = ("target_on_time", "go_cue_time", "move_onset_time", "rt", "delay")
@@ -48,9 +60,9 @@ def file(tmp_path):
     for name in (*columns, *texts):
         nwb.add_trial_column(name, name)
     nwb.add_trial_column("target_pos", "mm", index=True)
-    for k in range(N_TRIALS):
+    for k in range(n_trials):
         start = TRIAL * k
-        onset = np.nan if k == NO_ONSET else start + ONSET[k]
+        onset = np.nan if k == NO_ONSET else start + onset_of(k)
         nwb.add_trial(
             start_time=start, stop_time=start + 1.8, target_on_time=start + 0.1,
             go_cue_time=start + 0.6, move_onset_time=onset, rt=0.3, delay=0.5, trial_type=k % 3,
@@ -63,7 +75,6 @@ def file(tmp_path):
         module.add(
             pynwb.TimeSeries(name=name, data=data, unit="m", conversion=1e-3, timestamps=times)
         )
-    path = tmp_path / "maze.nwb"
     with pynwb.NWBHDF5IO(path, "w") as io:
         io.write(nwb)
     return path
@@ -85,7 +96,7 @@ def test_mc_maze_brings_the_hand_in_metres(file):
     data = mc_maze(file, bin_width=0.01, n_neurons=None)
     assert set(data.behavior) == {"hand_position", "hand_velocity"}
     for row, trial in enumerate(data.trial_ids):
-        centers = TRIAL * trial + ONSET[trial] + data.times
+        centers = TRIAL * trial + onset_of(trial) + data.times
         position, velocity = hand_at(centers - 0.0005)  # mean of the ten samples of a bin
         np.testing.assert_allclose(data.behavior["hand_position"][row], position / 1e3, atol=1e-4)
         np.testing.assert_allclose(data.behavior["hand_velocity"][row], velocity / 1e3, atol=1e-4)
@@ -117,3 +128,13 @@ def test_the_study_of_reaches_reads_it_by_name_or_variable(file, monkeypatch):
         assert reaches.data.counts.shape == (N_TRIALS - 1, 35, 5)
         assert reaches.data.counts.sum() == 5 * (N_TRIALS - 1)
         assert np.isfinite(reaches.data.behavior["hand_velocity"]).all()
+
+
+def test_the_study_of_mc_maze_runs_from_the_file(monkeypatch, tmp_path, capsys):
+    monkeypatch.setenv(MC_MAZE, str(write_maze(tmp_path / "maze.nwb", 60)))
+    name, out = "keshtkaran-2019/fig5", str(tmp_path / "out")
+    assert main(["study", "run", name, "--scale", "tiny", "--out", out]) == 0
+    capsys.readouterr()
+    record = json.loads((tmp_path / "out" / name / "tiny" / "study.json").read_text("utf-8"))
+    assert record["status"] == "finished" and record["figures"] and record["tables"]
+    assert len(record["claims"]) == len(catalog.find(name).claims)
