@@ -181,7 +181,7 @@ STUDIES = (
             Step("photo_stimulation",
                  "--fitted {folder}/winner_take_all/fits-sampling/0/run",
                  "--seeds 3 --fitted {folder}/winner_take_all/fits-sampling/0/run",
-                 tiny="--trials 10 --amplitudes 0 10 --horizon 0.2 "
+                 tiny="--trials 10 --amplitudes 10 --horizon 0.1 "
                  "--fitted {folder}/winner_take_all/fits-sampling/0/run"),
         ),
         Cost(9, f"{_MEASURED}: a few minutes for a fit, 2 for the pulses, 1 more for its model"),
