@@ -124,12 +124,12 @@ REACHING = (
           "with 60 ms.", _FIGURE, _above_smoothing),
 )  # fmt: skip
 
-# as far as measured: laptop scale, one draw with 38 training trials
+# as far as measured: laptop scale, two draws with 38 training trials
 _WHY = (
     "In this simulated task the fixed setting does not overfit: its rates are nearer to the true "
-    "ones (R² 0.44 against 0.38 with 38 training trials), perhaps because penalties as large as "
-    "its own suit dynamics as smooth as these, and coordinated dropout hides data that are few. "
-    "The search had converged, to a higher validation loss."
+    "ones (the table says by how much), perhaps because penalties as large as its own suit "
+    "dynamics as smooth as these, and coordinated dropout hides data that are few. The search had "
+    "converged, to a higher validation loss."
 )
 _UNEXPECTED = (_optimized_is_better, _optimized_keeps_more, _gain_grows)
 REACHING_SIMULATED = tuple(

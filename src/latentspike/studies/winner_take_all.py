@@ -65,7 +65,7 @@ def baselines(data: SpikeData) -> dict[str, Rows]:
 
 def best_smoothing(found: dict[str, Rows], figure: str) -> str:
     """The width that is best on average, if one knew the truth."""
-    names = [f"smoothing, {width:g} s" for width in WIDTHS]
+    names = [f"smoothing, {width:g} s" for width in (*WIDTHS, PAPER_WIDTH)]
     return max(names, key=lambda name: np.mean(found[name][figure]))
 
 
@@ -257,7 +257,8 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
         document["baselines"] = found
     if "before" in options.only:
         document["before"] = before_learning(N_BEFORE, options.seconds / 5, data.neuron_ids)
-        widths = (float(best_smoothing(found, "r").split()[1]), PAPER_WIDTH)
+        best = float(best_smoothing(found, "r").split()[1])
+        widths = (best,) if best == PAPER_WIDTH else (best, PAPER_WIDTH)
         figures.controls(
             data, _run_before(data.neuron_ids, data.n_bins), widths, options.out / "controls.png"
         )
