@@ -53,6 +53,11 @@ class StudyOptions(Common):
     """Folder of all studies."""
     jobs: int | None = None
     """run: fits at a time, each on one core, in studies that have many; by default 2."""
+    executor: Literal["local", "ray"] = "local"
+    """run: who trains the models of a search, this machine or a Ray cluster (needs the extra
+    ray)."""
+    ray_address: Annotated[str | None, conf.arg(metavar="ADDRESS")] = None
+    """run: Ray cluster, as auto or host:port; by default one is started on this machine."""
     page: Annotated[str | None, conf.arg(metavar="FILE.md")] = None
     """page: file to write, by default DIR/page.md. Figures from elsewhere are copied, smaller, to a
     folder of the page's name beside it."""
@@ -182,15 +187,26 @@ def _chosen(options: StudyOptions) -> Study:
         raise UsageError(missing)
     if options.jobs is not None and not any(step.has_jobs for step in study.steps):
         note("note: this study is one process; --jobs changes nothing")
+    if options.ray_address is not None and options.executor != "ray":
+        raise UsageError("--ray-address needs --executor ray")
+    if options.executor == "ray" and not any(step.has_searches for step in study.steps):
+        note("note: this study has no search; --executor changes nothing")
     return study
 
 
 def _steps(options: StudyOptions, study: Study, folder: Path) -> list[tuple[str, list[str]]]:
     """Modules to call, and their arguments."""
+    ray = (options.ray_address or "") if options.executor == "ray" else None
     return [
         (
             step.module,
-            step.words(options.scale, folder, out=study.folder_of(step, folder), jobs=options.jobs),
+            step.words(
+                options.scale,
+                folder,
+                out=study.folder_of(step, folder),
+                jobs=options.jobs,
+                ray=ray,
+            ),
         )
         for step in study.steps
     ]
@@ -198,7 +214,10 @@ def _steps(options: StudyOptions, study: Study, folder: Path) -> list[tuple[str,
 
 def _description(options: StudyOptions, study: Study, folder: Path) -> dict[str, Any]:
     """What is run, for the record."""
-    jobs = [] if options.jobs is None else ["--jobs", str(options.jobs)]
+    more = [] if options.jobs is None else ["--jobs", str(options.jobs)]
+    if options.executor == "ray":
+        more += ["--executor", "ray"]
+        more += ["--ray-address", options.ray_address] if options.ray_address else []
     words = ["latentspike", "study", "run", study.name, "--scale", options.scale]
     steps = _steps(options, study, folder)
     return {
@@ -206,7 +225,7 @@ def _description(options: StudyOptions, study: Study, folder: Path) -> dict[str,
         "title": study.title,
         "paper": study.paper,
         "scale": options.scale,
-        "command": shlex.join([*words, "--out", options.out, *jobs]),
+        "command": shlex.join([*words, "--out", options.out, *more]),
         "configuration": {
             "steps": [{"module": name, "arguments": arguments} for name, arguments in steps],
             "estimated_cost": asdict(study.cost(options.scale)),

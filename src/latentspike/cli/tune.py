@@ -151,21 +151,15 @@ def _executor(options: Tune) -> MakeExecutor:
             if getattr(options, name) is not None:
                 raise UsageError(f"--{name.replace('_', '-')} needs --executor ray")
         return local_executor
-    from latentspike.search.ray_cluster import import_ray
-    from latentspike.search.ray_executor import RayExecutor, RayOptions
+    from latentspike.search.ray_executor import RayOptions, on_ray
 
-    import_ray()  # now, and not after two measured epochs
     given = {
         "address": options.ray_address,
         "cpus_per_block": options.ray_cpus,
         "n_blocks": options.ray_blocks,
     }
-    chosen = RayOptions(**{name: value for name, value in given.items() if value is not None})
-
-    def make(task: Any, key: Any, n_members: int, store: Any) -> RayExecutor:
-        return RayExecutor(task, key=key, n_members=n_members, store=store, options=chosen)
-
-    return make
+    # now, and not after two measured epochs: Ray may be missing
+    return on_ray(RayOptions(**{name: value for name, value in given.items() if value is not None}))
 
 
 def _tune(options: Tune, folder: Path, plan: Plan) -> Report:

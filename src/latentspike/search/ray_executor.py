@@ -16,6 +16,7 @@ from uuid import uuid4
 
 import jax
 
+from latentspike.search.executor import MakeExecutor
 from latentspike.search.local import OnEpoch, weights_like
 from latentspike.search.member import Order, Outcome, Weights
 from latentspike.search.ray_cluster import (
@@ -31,7 +32,7 @@ from latentspike.search.ray_worker import Setup, Worker
 from latentspike.search.store import Store
 from latentspike.training.task import Task
 
-__all__ = ["RayExecutor", "RayOptions"]
+__all__ = ["RayExecutor", "RayOptions", "on_ray"]
 
 
 class RayExecutor:
@@ -212,3 +213,18 @@ class RayExecutor:
         for block in self.blocks:
             self.stop_block(block)
             block.losses = 0
+
+
+def on_ray(options: RayOptions) -> MakeExecutor:
+    """What `SearchOptions` takes to train on a Ray cluster.
+
+    Raises
+    ------
+    ImportError : at once, if Ray is not installed.
+    """
+    import_ray()
+
+    def make(task: Task, key: jax.Array, n_members: int, store: Store | None) -> RayExecutor:
+        return RayExecutor(task, key=key, n_members=n_members, store=store, options=options)
+
+    return make

@@ -10,11 +10,14 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 import numpy as np
 
 from latentspike.files import write_json, write_text
+
+if TYPE_CHECKING:
+    from latentspike.search.executor import MakeExecutor
 
 TABLE = "table.txt"
 
@@ -38,6 +41,28 @@ def fit_arguments(parser: argparse.ArgumentParser, parts: Sequence[str]) -> None
     parser.add_argument("--starts", type=int, default=defaults.n_starts, help="of a fit")
     parser.add_argument("--warmup", type=int, default=defaults.n_warmup, help="samples")
     parser.add_argument("--draws", type=int, default=defaults.n_draws, help="samples")
+
+
+def search_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of a study that searches for hyperparameters."""
+    parser.add_argument("--executor", choices=("local", "ray"), default="local", help="who trains")
+    parser.add_argument("--ray-address", help="auto or host:port; one is started if left out")
+
+
+def search_executor(options: argparse.Namespace) -> MakeExecutor:
+    """Who trains the members of a search.
+
+    Raises
+    ------
+    ImportError : if Ray is to, and is not installed.
+    """
+    if options.executor == "local":
+        from latentspike.search.executor import local_executor
+
+        return local_executor
+    from latentspike.search.ray_executor import RayOptions, on_ray
+
+    return on_ray(RayOptions(address=options.ray_address))
 
 
 def recordings_folder() -> Path:

@@ -20,6 +20,7 @@ from latentspike.search import (
     tune,
 )
 from latentspike.search.defaults import choose_batch_size, seconds_per_generation
+from latentspike.search.executor import MakeExecutor, local_executor
 from latentspike.spikes import SpikeData, Split, split_trials
 from latentspike.training import RunOptions, TrainingSettings, fit
 from latentspike.training.fit import make_task
@@ -78,6 +79,7 @@ class Draw:
     effort : of each of them
     folder : searches and fits in it are resumed
     model : whose hyperparameters are searched
+    executor : who trains the members of a search
     """
 
     data: SpikeData
@@ -86,6 +88,7 @@ class Draw:
     effort: Effort
     folder: Path
     model: LFADS = SMALL
+    executor: MakeExecutor = local_executor
 
     @property
     def n_train(self) -> int:
@@ -149,7 +152,9 @@ class Draw:
             space=space,
             search=SearchSettings(algorithm, self.effort.members, per_generation),
             settings=settings,
-            options=SearchOptions(folder=Path(f"{self.folder}-{name}"), resume=True, show=False),
+            options=SearchOptions(
+                Path(f"{self.folder}-{name}"), resume=True, show=False, executor=self.executor
+            ),
             key=jax.random.key(self.seed),
         )
 

@@ -22,7 +22,14 @@ from latentspike.evaluate import rate_r2
 from latentspike.search import Space
 from latentspike.simulate import chaotic_rnn
 from latentspike.spikes import SpikeData, split_trials
-from latentspike.studies.common import arguments, keep, print_table, tabulated
+from latentspike.studies.common import (
+    arguments,
+    keep,
+    print_table,
+    search_arguments,
+    search_executor,
+    tabulated,
+)
 from latentspike.studies.few_trials import SMALL, Draw, Effort, draw_trials
 from latentspike.studies.synthetic_rnn import best_smoothing
 from latentspike.studies.table_figure import draw_table
@@ -45,7 +52,8 @@ def run_once(
     """R² of every method on one draw of trials."""
     effort = Effort(options.steps, options.generations, options.members)
     part, split = draw_trials(data, share, seed)
-    draw = Draw(part, split, seed, effort, options.out / f"{share:g}-{seed}")
+    folder = options.out / f"{share:g}-{seed}"
+    draw = Draw(part, split, seed, effort, folder, executor=search_executor(options))
     table_1 = Space.table_1()
     drawn = table_1.updated({"keep_ratio": {"start": "random"}, "learning_rate": DRAWN_RATE})
     start = time.monotonic()
@@ -76,6 +84,7 @@ def run_once(
 def main(argv: list[str] | None = None) -> dict[str, Any]:
     """Run the study; returns and writes its figures."""
     parser = arguments(__doc__ or "", "population_based_training")
+    search_arguments(parser)
     parser.add_argument("--members", type=int, default=12)
     parser.add_argument("--generations", type=int, default=12)
     parser.add_argument("--steps", type=int, default=STEPS, help="of the optimizer, per member")

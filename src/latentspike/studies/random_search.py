@@ -13,17 +13,14 @@ with the highest loss, overfit the one with the lowest, well fit the one with th
 from __future__ import annotations
 
 import time
-from pathlib import Path
 from typing import Any
 
 import jax
-import matplotlib.pyplot as plt
 import numpy as np
 from scipy.stats import spearmanr
 
 from latentspike.evaluate import rate_r2
 from latentspike.models import LFADS, Architecture
-from latentspike.plot import loss_against_r2, rates, save
 from latentspike.search import (
     RandomSearch,
     SearchOptions,
@@ -35,7 +32,15 @@ from latentspike.search import (
 from latentspike.search.defaults import seconds_per_generation
 from latentspike.simulate import chaotic_rnn
 from latentspike.spikes import SpikeData, Split, split_trials
-from latentspike.studies.common import arguments, keep, print_table, tabulated
+from latentspike.studies.common import (
+    arguments,
+    keep,
+    print_table,
+    search_arguments,
+    search_executor,
+    tabulated,
+)
+from latentspike.studies.random_search_figures import draw_losses, draw_traces
 from latentspike.studies.synthetic_rnn import true_loss
 from latentspike.training import TrainingSettings
 from latentspike.training.fit import make_task
@@ -47,7 +52,6 @@ SMALL = Architecture(
     ci_encoder_size=48, controller_size=48,
 )  # fmt: skip
 UNDERFIT, WELL_FIT, OVERFIT = "underfit", "well fit", "overfit"
-_N_TRACES = 2  # neurons, as in Fig. 1c
 FULL = Architecture()  # the paper's sizes: generator 100, encoders and controller 64
 
 
@@ -90,6 +94,7 @@ def estimate(data: SpikeData, split: Split, model: LFADS, options: Any) -> float
 def main(argv: list[str] | None = None) -> dict[str, Any]:
     """Run the study; returns and writes its figures."""
     parser = arguments(__doc__ or "", "random_search", seeds=1)
+    search_arguments(parser)
     parser.add_argument("--full", action="store_true", help="the paper's size")
     parser.add_argument("--estimate", action="store_true", help="only say how long it would take")
     parser.add_argument("--members", type=int, default=None)
@@ -120,7 +125,8 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
             row = _run(arm, data, split, model, seed, options)
             found[arm].append(row)
             _say(arm, row, limit if arm != SAMPLE else None)
-        _draw(found, seed, limit, options)
+        pairs = {arm: (rows[seed]["losses"], rows[seed]["r2"]) for arm, rows in found.items()}
+        draw_losses(pairs, limit, options.out / f"loss_against_r2_{seed}.png", apart=SAMPLE)
     with tabulated(options.out):
         show(found, limit)
     document = {"arms": found, "true_loss": limit, "network": options.network}
@@ -144,7 +150,7 @@ def _run(
             RandomSearch(n_parts), options.members, -(-options.epochs // n_parts)
         ),
         settings=settings(arm, options),
-        options=SearchOptions(folder=folder, resume=True),
+        options=SearchOptions(folder, resume=True, executor=search_executor(options)),
         key=jax.random.key(seed),
     )
     validation = data.select_trials(split.validation)
@@ -154,7 +160,7 @@ def _run(
         params = result.params_of(result.members[int(row["model"])]["member"])
         row["roughness"] = roughness(model, params, validation)
     if chosen:
-        _draw_traces(chosen, result, model, validation, options.out / f"example_rates_{seed}.png")
+        draw_traces(chosen, result, model, validation, options.out / f"example_rates_{seed}.png")
     correlation = float(np.asarray(spearmanr(losses, r2))[0])
     return {
         "losses": losses,
@@ -242,49 +248,6 @@ def show(found: dict[str, list[dict[str, Any]]], limit: float) -> None:
         below = losses < limit
         mean = f", their mean R² {r2[below].mean():.3f}" if below.any() else ""
         print(f"  {arm:{len(DROPOUT)}s}  {below.sum()} of {below.size}{mean}")
-
-
-def _draw(found: dict[str, list[dict[str, Any]]], seed: int, limit: float, options: Any) -> None:
-    figure, axes = plt.subplots(1, 2, figsize=(11, 4.2), constrained_layout=True)
-    pair = lambda arm: (found[arm][seed]["losses"], found[arm][seed]["r2"])  # noqa: E731
-    loss_against_r2({arm: pair(arm) for arm in (PLAIN, DROPOUT)}, true_loss=limit, ax=axes[0])
-    loss_against_r2({SAMPLE: pair(SAMPLE)}, ax=axes[1])
-    axes[1].set_xlabel("sample validation loss")
-    save(figure, options.out / f"loss_against_r2_{seed}.png")
-    plt.close(figure)
-
-
-def _draw_traces(
-    chosen: dict[str, dict[str, float]],
-    result: SearchResult,
-    model: LFADS,
-    validation: SpikeData,
-    path: Path,
-) -> None:
-    """True and inferred rates of the most active neurons in the first validation trial."""
-    trial = validation.select_trials([0])
-    neurons = np.argsort(-trial.counts.sum(axis=(0, 1)), kind="stable")[:_N_TRACES].tolist()
-    figure, axes = plt.subplots(
-        _N_TRACES, len(chosen), figsize=(12, 4.2), sharex=True, layout="constrained"
-    )
-    for place, (column, (name, row)) in enumerate(zip(axes.T, chosen.items(), strict=True)):
-        member = result.members[int(row["model"])]["member"]
-        posterior = model.infer(result.params_of(member), trial, n_samples=0, key=jax.random.key(0))
-        rates(trial, posterior, neurons=neurons, axes=column)
-        title = f"{name}: loss {row['loss']:.0f}, R² {row['r2']:.2f}"
-        column[0].set_title(f"{title}\n{column[0].get_title('left')}", loc="left", fontsize="small")
-        column[0].get_legend().remove()
-        if place == len(chosen) - 1:
-            figure.legend(
-                *column[0].get_legend_handles_labels(), loc="outside lower right", ncols=3
-            )
-    for row_of_axes in axes:  # one scale for a neuron in all models
-        top = max(ax.get_ylim()[1] for ax in row_of_axes)
-        bottom = min(ax.get_ylim()[0] for ax in row_of_axes)
-        for ax in row_of_axes:
-            ax.set_ylim(bottom, top)
-    save(figure, path)
-    plt.close(figure)
 
 
 if __name__ == "__main__":

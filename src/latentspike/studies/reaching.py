@@ -26,7 +26,13 @@ import numpy as np
 from latentspike.evaluate import rate_r2
 from latentspike.models import LFADS, Architecture
 from latentspike.spikes import SpikeData
-from latentspike.studies.common import arguments, keep, tabulated
+from latentspike.studies.common import (
+    arguments,
+    keep,
+    search_arguments,
+    search_executor,
+    tabulated,
+)
 from latentspike.studies.few_trials import SMALL, Draw, Effort, draw_trials
 from latentspike.studies.reaching_figures import draw_paths, draw_r2, mean_se
 from latentspike.studies.reaching_recordings import NAMES, Reaches, load
@@ -87,6 +93,7 @@ def estimate(train: SpikeData, options: Any) -> float:
 
 def _parsed(argv: list[str] | None) -> Any:
     parser = arguments(__doc__ or "", "reaching")
+    search_arguments(parser)
     parser.set_defaults(seeds=None)
     parser.add_argument("--recording", choices=NAMES, default=NAMES[0])
     parser.add_argument("--file", help="of MC_Maze, if LATENTSPIKE_MC_MAZE does not name it")
@@ -119,7 +126,8 @@ def _draws(train: SpikeData, share: float, options: Any) -> Iterator[Draw]:
     model = LFADS(Architecture()) if options.full else SMALL
     for seed in range(1 if share >= 1 else options.seeds):
         part, split = draw_trials(train.replace(behavior={}), share, seed)
-        yield Draw(part, split, seed, effort, options.out / f"{share:g}-{seed}", model)
+        folder = options.out / f"{share:g}-{seed}"
+        yield Draw(part, split, seed, effort, folder, model, search_executor(options))
 
 
 def _baselines(reaches: Reaches, test: SpikeData) -> dict[str, Any]:

@@ -57,6 +57,7 @@ class Step:
     module : its name there
     laptop, full : arguments, as on a command line; ``{folder}`` stands for that of the study
     has_jobs : whether it takes ``--jobs``
+    has_searches : whether it takes ``--executor`` and ``--ray-address``
     tiny : arguments for tests: whether everything runs, not what comes out
     """
 
@@ -65,8 +66,11 @@ class Step:
     full: str = ""
     has_jobs: bool = False
     tiny: str = ""
+    has_searches: bool = False
 
-    def words(self, scale: Scale, folder: Path, *, out: Path, jobs: int | None) -> list[str]:
+    def words(
+        self, scale: Scale, folder: Path, *, out: Path, jobs: int | None, ray: str | None = None
+    ) -> list[str]:
         """Arguments of a run.
 
         Parameters
@@ -75,9 +79,13 @@ class Step:
         folder : of the study
         out : of this step
         jobs : processes at a time; None for the module's own number
+        ray : address of the Ray cluster for searches, empty for one on this machine; None trains
+            without Ray
         """
         given = shlex.split(getattr(self, scale))
         words = [word.replace("{folder}", str(folder)) for word in given] + ["--out", str(out)]
+        if ray is not None and self.has_searches:
+            words += ["--executor", "ray", *(["--ray-address", ray] if ray else [])]
         return [*words, "--jobs", str(jobs)] if jobs is not None and self.has_jobs else words
 
 

@@ -182,6 +182,7 @@ def test_a_study_that_fails_is_kept_as_failed(fake, tmp_path, capsys):
         (["run", "wang-2022/table-s33"], "did you mean wang-2022/table-s3"),
         (["run", "keshtkaran-2019/fig5"], "dandi download DANDI:000128"),
         (["run", "keshtkaran-2019/fig3", "--jobs=0"], "--jobs must be 1 or more"),
+        (["run", "keshtkaran-2019/fig4", "--ray-address=auto"], "needs --executor ray"),
         (["run", "keshtkaran-2019/fig5-monkey-m1"], "set LATENTSPIKE_TEST_DATA"),
         (["list", "keshtkaran-2019/fig3"], "`study list` takes no name"),
         (["page", "--page=a.html"], "must end in .md"),

@@ -32,10 +32,12 @@ def test_every_module_takes_its_arguments(study, step, scale, tmp_path, monkeypa
     module = importlib.import_module(f"latentspike.studies.{step.module}")
     out = study.folder_of(step, tmp_path)
     with pytest.raises(Parsed) as caught:
-        module.main(step.words(scale, tmp_path, out=out, jobs=3))
+        module.main(step.words(scale, tmp_path, out=out, jobs=3, ray="there:6379"))
     options = caught.value.args[0]
     assert options.out == out
     assert getattr(options, "jobs", None) == (3 if step.has_jobs else None)
+    ray = ("ray", "there:6379") if step.has_searches else (None, None)
+    assert (getattr(options, "executor", None), getattr(options, "ray_address", None)) == ray
 
 
 def test_an_argument_that_a_study_does_not_know_would_be_noticed(tmp_path):
