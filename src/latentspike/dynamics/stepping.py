@@ -36,7 +36,7 @@ class Stepping:
     variance: Literal["refined", "binomial", "poisson"] = "refined"
     has_old: bool = True
     max_age: float | None = None
-    start: Literal["stationary", "free"] = "free"
+    start: Literal["stationary", "free"] = "stationary"
 
     def __post_init__(self) -> None:
         known = {
@@ -53,7 +53,7 @@ class Stepping:
             raise ValueError(f"max_age must be seconds above 0, got {self.max_age!r}")
 
 
-PUBLISHED = Stepping("euler", "poisson", has_old=False, start="stationary")
+PUBLISHED = Stepping("euler", "poisson", has_old=False)
 """The stepping of the 2022 paper's code, for comparison."""
 
 

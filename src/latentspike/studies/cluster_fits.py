@@ -23,7 +23,7 @@ RATE = 20.0  # Hz, of the unstable asynchronous start
 SMOOTHING = 0.0014  # s, Appendix E
 # the network of the paper has Euler steps as wide as a bin: an exact membrane would be another one.
 # In a volley neurons fire almost surely: a binomial of the mean has 3 to 10 times their variance
-STEPPING = Stepping("euler", "refined", has_old=True, max_age=0.2)
+STEPPING = Stepping("euler", "refined", has_old=True, max_age=0.2, start="free")
 FOUR_CLUSTERS = Clusters(4, period=0.056)  # at 60.32 mV it decays to three after half a second
 _FIRST_PART = 0.4  # s, in which it has to last
 

@@ -52,7 +52,7 @@ def test_a_trial_cut_from_volleys_is_likely_only_if_its_start_is_free(volleys):
 
 
 def test_the_free_bins_are_half_the_memory_and_at_most_a_quarter_of_a_trial():
-    system = Mesoscopic.of(cluster_network(), BIN, Stepping("euler", "refined", max_age=0.2))
+    system = Mesoscopic.of(cluster_network(), BIN, replace(STATIONARY, start="free"))
     assert [system.n_free_bins(n) for n in (1000, 400, 200, 3)] == [100, 100, 50, 0]
     assert Mesoscopic.of(cluster_network(), BIN, STATIONARY).n_free_bins(1000) == 0
 
