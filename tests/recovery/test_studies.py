@@ -1,6 +1,6 @@
 """The studies at full size (`pytest -m slow`), and small versions of some for every run of CI.
 
-Those of the catalog at the scale for tests are in test_studies_tiny.py.
+Those of the catalog at the scale for tests are in test_studies_keshtkaran.py and _wang.py.
 """
 
 import numpy as np

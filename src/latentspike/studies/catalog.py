@@ -26,7 +26,8 @@ _TINY_SWITCHING = (
     f"{_TINY_SAMPLES} --run 4 --length 1 --seconds 4 --network-seconds 0 --draws-simulated 1"
 )
 _TINY_REACHING = (
-    "--seeds 1 --shares 1 --members 2 --generations 2 --steps 8 --neurons 20 --bin-width 0.05"
+    "--seeds 1 --shares 1 --members 2 --generations 2 --steps 8 --neurons 20 --bin-width 0.05 "
+    "--widths 0.06"
 )
 
 STUDIES = (
@@ -70,7 +71,7 @@ STUDIES = (
         "keshtkaran-2019/fig5-monkey-m1",
         "hand velocity from LFADS and from smoothed spikes: 96 reaches of another monkey (M1, "
         "Miller lab) stand in for the paper's 2296, with hand-set hyperparameters and one size",
-        (Step("monkey_m1", tiny="--seeds 1 --epochs 2"),),
+        (Step("monkey_m1", tiny="--seeds 1 --epochs 2 --widths 3"),),
         Cost(10, _MEASURED),
         Cost(10, f"{_MEASURED}: the recording has no more trials, so the same as laptop"),
         keshtkaran.MONKEY,

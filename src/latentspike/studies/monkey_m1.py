@@ -83,12 +83,13 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
     """Run the study; returns and writes its figures."""
     parser = arguments(__doc__ or "", "monkey_m1")
     parser.add_argument("--epochs", type=int, default=300)
+    parser.add_argument("--widths", type=float, nargs="+", default=SMOOTHING_BINS, help="bins")
     options = parser.parse_args(argv)
     data = monkey_m1(recordings_folder())
     print(data)
     folds = k_folds(data, N_FOLDS)
     rows: dict[str, list[float]] = {}
-    for width in SMOOTHING_BINS:
+    for width in options.widths:
         smoothed, _ = smooth(data.counts, data.observed, width_bins=width)
         for name, history in ((f"last {N_HISTORY} bins", N_HISTORY), ("whole trial", "trial")):
             r2 = velocity_r2([smoothed] * N_FOLDS, data, folds, history)
