@@ -13,9 +13,11 @@ from latentspike.studies.claims import FAILED, HELD, UNKNOWN
 
 
 def numbers_in(value):
-    """All numbers of a nested document."""
-    if isinstance(value, dict | list):
-        for each in value.values() if isinstance(value, dict) else value:
+    """All numbers of a nested document but R-hat: a chain of eight draws may never move."""
+    if isinstance(value, dict):
+        value = [each for name, each in value.items() if name != "r_hat"]
+    if isinstance(value, list):
+        for each in value:
             yield from numbers_in(each)
     elif isinstance(value, int | float):
         yield value

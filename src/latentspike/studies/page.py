@@ -145,7 +145,8 @@ def _absent(documents: Sequence[dict[str, Any]]) -> str:
     """Figures of the papers that the page does not show, and why."""
     done = {document["study"] for document in documents if document["status"] == "finished"}
     left = [study for study in STUDIES if study.name not in done]
-    lines = [f"- {study.name}: {study.missing or 'not run yet'}" for study in left]
+    needs = {s.name: f" (needs {', '.join(s.needs)})" if s.needs else "" for s in left}
+    lines = [f"- {s.name}: {s.missing or 'not run yet' + needs[s.name]}" for s in left]
     return "\n".join(["## Not on this page\n", *lines, ""]) if lines else ""
 
 
