@@ -95,6 +95,8 @@ def pulses(
             title = f"{name}, pulse to the {target}: {what} {which.sum()} of {which.size}"
             ax.set_title(title, loc="left", fontsize="x-small")
     axes[0, 0].legend(frameon=False, fontsize="x-small")
+    for ax in axes[-1]:
+        ax.set_xlabel("time after the pulse (s)")
     figure.suptitle(f"{amplitude:g} mV for {1e3 * fits.BIN:g} ms", fontsize="medium")
     save(figure, path)
     plt.close(figure)
