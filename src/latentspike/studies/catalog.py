@@ -37,7 +37,7 @@ STUDIES = (
         "with sample validation, with coordinated dropout, and three models' rates (Figs. 1b–c, 4)",
         (Step("random_search", "--seeds 2 --members 10", "--full", has_searches=True,
               tiny="--members 6 --epochs 40 --conditions 12"),),
-        Cost(10, f"{_MEASURED}, for 16 models in each arm; 24 on a machine busy with other work"),
+        Cost(11, "20 min of one core, measured: two seeds of three arms of 10 models"),
         Cost(4320, f"{_MEASURED}: about 24 h for each of three arms of 200 models, by throughput"),
         keshtkaran.RANDOM_SEARCH,
         also=("fig1", "fig1c"),
@@ -63,7 +63,7 @@ STUDIES = (
                 has_searches=True,
             ),
         ),
-        Cost(17.5, "the first two seeds of the run in docs/studies.md (480 steps, 27 min for 3)"),
+        Cost(18, "the first two seeds of the run in docs/studies.md (480 steps, 27 min for 3)"),
         Cost(1280, "by laptop's: 6 times the steps, 20 members, 7 draws, 4 sizes, not 12, 2, 2"),
         keshtkaran.PBT_SIMULATED,
     ),
@@ -167,7 +167,7 @@ STUDIES = (
                  has_jobs=True,
                  tiny="--seeds 2 --run 4 --length 1 --seconds 4 --neulvm {folder}/winner_take_all"),
         ),
-        Cost(16, "4 fits of 4 minutes on one core, 16 rivals of half a minute, two at a time, and "
+        Cost(18, "4 fits of 6 minutes on one core, 16 rivals of half a minute, two at a time, and "
              f"the baselines ({_MEASURED}: a few minutes for a fit, 1 for the baselines)"),
         Cost(65, "not measured as a whole: 20 fits of 4 minutes and 80 rivals of half a minute"),
         SWITCHING,

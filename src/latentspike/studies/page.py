@@ -25,7 +25,7 @@ Made by `latentspike study page` from what `latentspike study run` has left; not
 by hand but the reasons after “why”, which stand in the catalog. A claim is a sentence of a paper.
 Whether it held is decided by what the sentence itself says, or by the paper's own number; a
 difference that is smaller than its standard error over seeds cannot be said. ± is the standard
-deviation.
+deviation. Times are those of the clock, whatever else the machine did.
 """
 
 
