@@ -108,7 +108,7 @@ def masses(values, activity, rate, *, is_conditioned):
 def test_classes_lose_neurons_as_they_age(values, activity, rate):
     with jax.enable_x64(True):
         found = masses(values, activity.reshape(N_BINS, K), rate, is_conditioned=False)
-    mass, doubtful = (np.asarray(x) for x in found)
+    mass, doubtful = (np.moveaxis(np.asarray(x), -1, 1) for x in found)
     assert np.all(mass >= 0) and np.isfinite(mass).all()
     assert np.all(mass[1:, 1:-1] <= mass[:-1, :-2])  # of the same neurons, with time
     np.testing.assert_array_equal(mass[1:, 0], activity.reshape(N_BINS, K))
@@ -120,7 +120,7 @@ def test_classes_lose_neurons_as_they_age(values, activity, rate):
 def test_counted_neurons_are_neither_lost_nor_made(values, activity, rate):
     with jax.enable_x64(True):
         found = masses(values, activity.reshape(N_BINS, K), rate, is_conditioned=True)
-    mass, doubtful = (np.asarray(x) for x in found)
+    mass, doubtful = (np.moveaxis(np.asarray(x), -1, 1) for x in found)
     assert np.all(mass >= 0) and np.isfinite(doubtful).all() and np.all(doubtful >= 0)
     np.testing.assert_allclose(mass[1:].sum(1), 1.0, atol=1e-9)
 

@@ -27,9 +27,9 @@ class State(NamedTuple):
     displaced: jax.Array  # [K], mV, by the external current
     recent: jax.Array  # [delay + 1, K], activity of the last bins, the newest first
     last_potential: jax.Array  # [K]
-    pull: jax.Array  # [ages, K], mV, of the last spike on each age class
-    mass: jax.Array  # [classes, K], share of the population in each; a last one of old neurons
-    doubtful: jax.Array  # [classes, K], variance of the same × N; those who fire are known
+    pull: jax.Array  # [K, ages], mV, of the last spike on each age class
+    mass: jax.Array  # [K, classes], share of the population in each; a last one of old neurons
+    doubtful: jax.Array  # [K, classes], variance of the same × N; those who fire are known
 
 
 class Bin(NamedTuple):
@@ -47,7 +47,7 @@ class Outcome(NamedTuple):
     slope: jax.Array  # [K]
     variance: jax.Array  # [K]
     mass: jax.Array  # [K]
-    expected: jax.Array  # [classes, K], hazard × bin width
+    fire: jax.Array  # [K, classes], probability to fire
 
 
 def start(system: Mesoscopic, values: Values, initial_rate: jax.Array) -> State:
@@ -62,17 +62,17 @@ def start(system: Mesoscopic, values: Values, initial_rate: jax.Array) -> State:
         synapse = before / -jnp.expm1(-b)
     else:
         membrane, synapse = potential, initial_rate
-    ages = np.arange(n_ages)[:, None] - np.array(system.refractory_bins)
-    pull = pulled.pull(jnp.maximum(ages, 0)) * potential
-    log_x = jax.vmap(lambda p: _log_expected(system, values, potential, p))(pull)
-    expected = jnp.where(ages >= 0, expected_spikes(log_x), 0.0)
-    log_survival = jnp.concatenate([jnp.zeros((1, k)), -jnp.cumsum(expected, 0)])
-    fired = jnp.broadcast_to(before, (n_ages, k))
+    ages = _ages(system)
+    columns = type(pulled)(*[x[:, None] for x in pulled])
+    pull = columns.pull(jnp.maximum(ages, 0)) * potential[:, None]
+    expected = _expected(system, values, potential, pull)
+    log_survival = jnp.concatenate([jnp.zeros((k, 1)), -jnp.cumsum(expected, 1)], 1)
+    fired = jnp.broadcast_to(before[:, None], (k, n_ages))
     survival = jnp.exp(log_survival)
-    mass, doubt = survival[:-1] * fired, -jnp.expm1(log_survival)
+    mass, doubt = survival[:, :-1] * fired, -jnp.expm1(log_survival)
     if system.stepping.has_old:
-        old = jnp.maximum(1.0 - jnp.sum(mass, 0), 0.0)
-        mass = jnp.concatenate([mass, old[None]])
+        old = jnp.maximum(1.0 - jnp.sum(mass, 1, keepdims=True), 0.0)
+        mass = jnp.concatenate([mass, old], 1)
     return State(
         membrane=membrane,
         synapse=synapse,
@@ -81,16 +81,22 @@ def start(system: Mesoscopic, values: Values, initial_rate: jax.Array) -> State:
         last_potential=potential,
         pull=pull,
         mass=mass,
-        doubtful=doubt[: len(mass)] * mass,
+        doubtful=doubt[:, : mass.shape[1]] * mass,
     )
 
 
-def _log_expected(
+def _ages(system: Mesoscopic) -> np.ndarray:
+    """Bins since the release of each age class, [K, ages]; below 0 while it is refractory."""
+    return np.arange(system.n_ages) - np.array(system.refractory_bins)[:, None]
+
+
+def _expected(
     system: Mesoscopic, values: Values, potential: jax.Array, pull: jax.Array
 ) -> jax.Array:
-    per_bin = reset(system, values).per_bin
-    wide = (x[:, None] for x in (potential, pull, per_bin))
-    return log_expected(system, values, *wide)[:, 0]
+    """Hazard × bin width of the age classes, [K, ages]."""
+    per_bin = reset(system, values).per_bin[:, None]
+    log_x = log_expected(system, values, potential[:, None], pull, per_bin)
+    return jnp.where(_ages(system) >= 0, expected_spikes(log_x), 0.0)
 
 
 def open_bin(system: Mesoscopic, values: Values, state: State, current: jax.Array) -> Bin:
@@ -123,19 +129,36 @@ def open_bin(system: Mesoscopic, values: Values, state: State, current: jax.Arra
     return Bin(driven, jnp.where(delay == 0, kernel, 0.0), state)
 
 
-def outcome(system: Mesoscopic, values: Values, state: State, potential: jax.Array) -> Outcome:
-    """Moments of the activity of a bin at a potential, mV [K]."""
-    ages = np.arange(system.n_ages)[:, None]
-    log_x = jax.vmap(lambda p: _log_expected(system, values, potential, p))(state.pull)
-    expected = jnp.where(ages >= np.array(system.refractory_bins), expected_spikes(log_x), 0.0)
+def outcome(
+    system: Mesoscopic,
+    values: Values,
+    state: State,
+    potential: jax.Array,
+    *,
+    is_conditioned: bool = False,
+) -> Outcome:
+    """Moments of the activity of a bin at a potential, mV [K].
+
+    ``is_conditioned``: the classes hold who is left by the counts so far (see `close_bin`), nobody
+    is missing from them, and the variance is that of the counts.
+    """
+    expected = _expected(system, values, potential, state.pull)
     if system.stepping.has_old:
-        old = _log_expected(system, values, potential, jnp.zeros_like(potential))
-        expected = jnp.concatenate([expected, expected_spikes(old)[None]])
+        zero = jnp.zeros(())
+        old = log_expected(system, values, potential[:, None], zero, zero)
+        expected = jnp.concatenate([expected, expected_spikes(old)], 1)
     mass, doubtful = state.mass, state.doubtful
-    each = Sums(*[jnp.zeros_like(mass)] * 7).plus(mass, doubtful, expected, -jnp.expm1(-expected))
-    sums = Sums(*[jnp.sum(x, 0)[:, None] for x in each])
+    # computed once: each of the sums would take the exponentials again
+    expected, fire = jax.lax.optimization_barrier((expected, -jnp.expm1(-expected)))
+    if is_conditioned:
+        mean = jnp.minimum(jnp.sum(mass * fire, -1), 1.0)
+        slope = jnp.sum(mass * expected * (1.0 - fire), -1)
+        variance = count_variance(mass, doubtful, fire) / jnp.asarray(system.sizes)
+        return Outcome(mean, slope, variance, jnp.sum(mass, -1), fire)
+    each = Sums(*[jnp.zeros_like(mass)] * 7).plus(mass, doubtful, expected, fire)
+    sums = Sums(*[jnp.sum(x, -1, keepdims=True) for x in each])
     mean, slope, variance = (x[:, 0] for x in moments(system, sums))
-    return Outcome(mean, slope, variance, sums.mass[:, 0], expected)
+    return Outcome(mean, slope, variance, sums.mass[:, 0], fire)
 
 
 def close_bin(
@@ -155,30 +178,29 @@ def close_bin(
     """
     state = opened.state
     pulled = reset(system, values)
-    newest = jnp.zeros((1, system.n_populations))
+    newest = jnp.zeros((system.n_populations, 1))
     # classes that are released in the next bin feel this bin's potential
-    ages = np.arange(system.n_ages)[:, None] - np.array(system.refractory_bins)
-    older = jnp.concatenate([newest, pulled.decay * state.pull[:-1]])
+    older = jnp.concatenate([newest, pulled.decay[:, None] * state.pull[:, :-1]], 1)
     released = pulled.pull(jnp.array(0)) * potential
-    pull = jnp.where(ages == 0, released, older)
-    silent = jnp.exp(-found.expected)
-    doubtful = silent * (silent * state.doubtful - jnp.expm1(-found.expected) * state.mass)
+    pull = jnp.where(_ages(system) == 0, released[:, None], older)
+    silent = 1.0 - found.fire
+    doubtful = silent * (silent * state.doubtful + found.fire * state.mass)
     mass = silent * state.mass
     if is_conditioned:
-        mass = survivors(state.mass, state.doubtful, found.expected, activity)
+        mass = survivors(state.mass, state.doubtful, found.fire, activity)
     return state._replace(
         recent=jnp.concatenate([activity[None], state.recent[:-1]]),
         last_potential=potential,
         pull=pull,
-        mass=_one_older(system, mass, activity[None]),
+        mass=_one_older(system, mass, activity[:, None]),
         doubtful=_one_older(system, doubtful, newest),
     )
 
 
 def _one_older(system: Mesoscopic, of_class: jax.Array, newest: jax.Array) -> jax.Array:
     """Every class one bin older; the oldest join the old ones, where those are kept."""
-    older = jnp.concatenate([newest, of_class[:-1]])
-    return older.at[-1].add(of_class[-1]) if system.stepping.has_old else older
+    older = jnp.concatenate([newest, of_class[:, :-1]], 1)
+    return older.at[:, -1].add(of_class[:, -1]) if system.stepping.has_old else older
 
 
 def predict_bin_by_bin(
@@ -201,13 +223,10 @@ def predict_bin_by_bin(
     def one_bin(state: State, now: tuple[jax.Array, jax.Array]) -> tuple[State, Prediction]:
         opened = open_bin(system, values, state, now[1])
         potential = opened.driven + opened.same_bin @ now[0]
-        found = outcome(system, values, opened.state, potential)
+        found = outcome(system, values, opened.state, potential, is_conditioned=is_conditioned)
         matrix = implicit_matrix(opened, found)
         log_det = jnp.linalg.slogdet(matrix)[1]
-        variance = found.variance
-        if is_conditioned:
-            of_counts = count_variance(opened.state.mass, opened.state.doubtful, found.expected)
-            variance = of_counts / sizes + 1.0 / sizes**2
+        variance = found.variance + (1.0 / sizes**2 if is_conditioned else 0.0)
         state = close_bin(
             system, values, opened, potential, found, now[0], is_conditioned=is_conditioned
         )

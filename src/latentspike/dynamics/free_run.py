@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax.scipy.special import ndtri
 
 from latentspike.dynamics.bin_by_bin import (
-    Outcome,
     State,
     close_bin,
     implicit_matrix,
@@ -20,9 +20,26 @@ from latentspike.dynamics.bin_by_bin import (
 from latentspike.dynamics.binomial import binomial_quantile
 from latentspike.dynamics.parts import Values
 from latentspike.dynamics.stepping import Mesoscopic
-from latentspike.dynamics.survivors import count_variance
 
 _NEWTON_STEPS = 2
+
+
+class Random(NamedTuple):
+    """What one bin draws, [..., K] each."""
+
+    chance: jax.Array  # uniform
+    normal: jax.Array  # normal quantile of the same
+    rounding: jax.Array  # uniform
+
+    @classmethod
+    def draw(cls, shape: tuple[int, ...], *, key: jax.Array) -> Random:
+        """For bins, or trials, or particles of one shape [..., K]."""
+        key_chance, key_round = jax.random.split(key)
+        rounding = jax.random.uniform(key_round, shape)
+        # 0 itself has no normal quantile
+        least = jnp.finfo(rounding.dtype).tiny
+        chance = jax.random.uniform(key_chance, shape, minval=least)
+        return cls(chance, ndtri(chance), rounding)
 
 
 @partial(jax.jit, static_argnums=(0, 3))
@@ -45,59 +62,70 @@ def free_run(
 
     Notes
     -----
-    A bin's activity acts within the bin, so its mean is the fixed point of the one-bin map
-    (Newton), and a random deviation of the drawn spikes grows by the inverse of its slope. Random
-    numbers are drawn for all bins at once, which costs a fraction of drawing them bin by bin.
-    Where the stepping keeps the old neurons, every count also says who is left (`survivors`).
+    Random numbers are drawn for all bins at once, which costs a fraction of drawing them bin by
+    bin.
     """
-    sizes = jnp.asarray(system.sizes)
-    is_conditioned = system.stepping.has_old  # only then is every neuron in a class
-    acts_at_once = system.stepping.membrane == "exact" and not all(system.delay_bins)
-
-    def one_bin(state: State, now: tuple[jax.Array, ...]) -> tuple[State, jax.Array]:
-        current, chance, normal, rounding = now
-        opened = open_bin(system, values, state, current)
-        mean = state.recent[0]
-        for _ in range(_NEWTON_STEPS if acts_at_once else 1):
-            found = outcome(system, values, opened.state, opened.driven + opened.same_bin @ mean)
-            matrix = implicit_matrix(opened, found)
-            change = found.mean - mean
-            change = solve(matrix, change) if acts_at_once else change
-            mean = jnp.clip(mean + change, 0.0, 1.0)
-        drawn = binomial_quantile(sizes, mean, chance, normal) / sizes - mean
-        if system.stepping.variance == "refined":
-            plain = mean * (1.0 - mean)
-            variance = _count_variance(system, opened.state, found)
-            ratio = variance / jnp.where(plain > 0, plain, 1.0)
-            drawn = drawn * jnp.sqrt(jnp.clip(ratio, 0.0, None))
-        if acts_at_once:
-            drawn = solve(matrix, drawn)
-        counts = jnp.clip(jnp.floor((mean + drawn) * sizes + rounding), 0.0, sizes)
-        activity = counts / sizes
-        potential = opened.driven + opened.same_bin @ activity
-        if acts_at_once:
-            found = outcome(system, values, opened.state, potential)
-        state = close_bin(
-            system, values, opened, potential, found, activity, is_conditioned=is_conditioned
-        )
-        return state, counts
-
     state = start(system, values, initial_rate)
     shape = (n_bins, system.n_populations)
     if current is None:
         current = jnp.zeros(shape)
-    key_chance, key_round = jax.random.split(key)
-    # 0 itself has no normal quantile
-    chance = jax.random.uniform(key_chance, shape, minval=jnp.finfo(sizes.dtype).tiny)
-    random = chance, ndtri(chance), jax.random.uniform(key_round, shape)
-    return jax.lax.scan(one_bin, state, (current, *random))[1]
+    step = partial(_one_bin, system, values)
+    return jax.lax.scan(step, state, (current, Random.draw(shape, key=key)))[1]
 
 
-def _count_variance(system: Mesoscopic, state: State, found: Outcome) -> jax.Array:
-    if system.stepping.has_old:
-        return count_variance(state.mass, state.doubtful, found.expected)
-    sizes = jnp.asarray(system.sizes)
-    return (found.variance - 1.0 / sizes**2) * sizes  # without the likelihood's floor
+def _one_bin(
+    system: Mesoscopic, values: Values, state: State, now: tuple[jax.Array, Random]
+) -> tuple[State, jax.Array]:
+    state, counts = next_bin(system, values, state, *now)
+    return state, counts
+
+
+def next_bin(
+    system: Mesoscopic, values: Values, state: State, current: jax.Array, random: Random
+) -> tuple[State, jax.Array]:
+    """The state after a bin, and the spikes drawn in it, [K].
+
+    Parameters
+    ----------
+    current : [K], mV
+    random : [K] each
+
+    Notes
+    -----
+    A bin's activity acts within the bin, so its mean is the fixed point of the one-bin map
+    (Newton), and a random deviation of the drawn spikes grows by the inverse of its slope. Where
+    the stepping keeps the old neurons, every count also says who is left (`survivors`).
+    """
+    sizes = jnp.asarray(system.sizes, random.chance.dtype)
+    is_conditioned = system.stepping.has_old  # only then is every neuron in a class
+    acts_at_once = system.stepping.membrane == "exact" and not all(system.delay_bins)
+    opened = open_bin(system, values, state, current)
+    at = partial(outcome, system, values, opened.state, is_conditioned=is_conditioned)
+    mean = state.recent[0]
+    for _ in range(_NEWTON_STEPS if acts_at_once else 1):
+        found = at(opened.driven + opened.same_bin @ mean)
+        matrix = implicit_matrix(opened, found)
+        change = found.mean - mean
+        change = solve(matrix, change) if acts_at_once else change
+        mean = jnp.clip(mean + change, 0.0, 1.0)
+    drawn = binomial_quantile(sizes, mean, random.chance, random.normal) / sizes - mean
+    if system.stepping.variance == "refined":
+        plain = mean * (1.0 - mean)
+        # the likelihood's floor of one neuron is no noise
+        floor = 0.0 if is_conditioned else 1.0 / sizes**2
+        ratio = (found.variance - floor) * sizes / jnp.where(plain > 0, plain, 1.0)
+        drawn = drawn * jnp.sqrt(jnp.clip(ratio, 0.0, None))
+    if acts_at_once:
+        drawn = solve(matrix, drawn)
+    counts = jnp.clip(jnp.floor((mean + drawn) * sizes + random.rounding), 0.0, sizes)
+    activity = counts / sizes
+    potential = opened.driven + opened.same_bin @ activity
+    if acts_at_once:
+        found = at(potential)
+    state = close_bin(
+        system, values, opened, potential, found, activity, is_conditioned=is_conditioned
+    )
+    return state, counts
 
 
 def solve(matrix: jax.Array, right: jax.Array) -> jax.Array:

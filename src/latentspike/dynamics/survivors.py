@@ -21,43 +21,42 @@ _TINY = 1e-12
 
 
 def survivors(
-    mass: jax.Array, doubtful: jax.Array, expected: jax.Array, activity: jax.Array
+    mass: jax.Array, doubtful: jax.Array, fire: jax.Array, activity: jax.Array
 ) -> jax.Array:
     """Share of the population in each class after a bin, given how many fired in it.
 
     Parameters
     ----------
-    mass : [classes, K], before the bin; they add up to 1
-    doubtful : [classes, K], ``v``
-    expected : [classes, K], hazard × bin width
+    mass : [K, classes], before the bin; they add up to 1
+    doubtful : [K, classes], ``v``
+    fire : [K, classes], probability to fire in the bin
     activity : [K], share of the population that fired
 
     Returns
     -------
-    [classes, K], not below 0; they add up to ``1 − activity``.
+    [K, classes], not below 0; they add up to ``1 − activity``.
     """
-    fire, silent = -jnp.expm1(-expected), jnp.exp(-expected)
+    silent = 1.0 - fire
     binomial, spread = _parts(mass, doubtful, fire)
-    variance = jnp.sum(binomial + spread * fire, 0)
+    variance = jnp.sum(binomial + spread * fire, -1, keepdims=True)
     gain = (silent * spread - binomial) / jnp.maximum(variance, _TINY)
-    error = activity - jnp.sum(mass * fire, 0)
+    error = activity[:, None] - jnp.sum(mass * fire, -1, keepdims=True)
     left = jnp.maximum(silent * mass + gain * error, 0.0)
-    total = jnp.sum(left, 0)
+    total = jnp.sum(left, -1, keepdims=True)
     # a bin in which nearly all or, against all odds, somebody fired leaves the line of the gain
     is_empty = total < _TINY
-    left = jnp.where(is_empty, 1.0 / len(mass), left)
-    return left * ((1.0 - activity) / jnp.where(is_empty, 1.0, total))
+    left = jnp.where(is_empty, 1.0 / mass.shape[-1], left)
+    return left * ((1.0 - activity[:, None]) / jnp.where(is_empty, 1.0, total))
 
 
-def count_variance(mass: jax.Array, doubtful: jax.Array, expected: jax.Array) -> jax.Array:
+def count_variance(mass: jax.Array, doubtful: jax.Array, fire: jax.Array) -> jax.Array:
     """Variance of the number of spikes of a bin over the population's size, [K]."""
-    fire = -jnp.expm1(-expected)
     binomial, spread = _parts(mass, doubtful, fire)
-    return jnp.sum(binomial + spread * fire, 0)
+    return jnp.sum(binomial + spread * fire, -1)
 
 
 def _parts(mass: jax.Array, doubtful: jax.Array, fire: jax.Array) -> tuple[jax.Array, jax.Array]:
     """``p (1 − p) m`` and ``v (p − Σ v p / Σ v)`` of each class."""
-    total = jnp.maximum(jnp.sum(doubtful, 0), _TINY)
-    mean_fire = jnp.sum(doubtful * fire, 0) / total
+    total = jnp.maximum(jnp.sum(doubtful, -1, keepdims=True), _TINY)
+    mean_fire = jnp.sum(doubtful * fire, -1, keepdims=True) / total
     return mass * fire * (1.0 - fire), doubtful * (fire - mean_fire)

@@ -74,7 +74,7 @@ SPECTRA = (
 
 
 def _fits(results: Results, what: str) -> list[dict[str, Any]]:
-    rows = part(results, "cluster_states", f"{what}, sampling", "fits")
+    rows = part(results, "cluster_states", f"{what}, particles", "fits")
     return [row for row in rows if row["n_spikes"]]
 
 

@@ -26,6 +26,7 @@ from latentspike.studies.cluster_fits import BIN, run_network
 from latentspike.studies.common import arguments, fit_arguments, keep, kept_before, tabulated
 
 PARTS = ("spectra", "strengths", "neurons")
+METHOD = "particles"  # chains do not move between the ways to place volleys
 SPECTRA_AT = tuple(np.arange(58.0, 65.01, 0.5).tolist())  # mV
 TRANSITION_AT = 60.32  # mV
 N_RECORDED = 60  # of 600 neurons, whose spectra are averaged
@@ -97,12 +98,10 @@ def show_spectra(rows: list[dict[str, Any]], options: Any) -> list[dict[str, Any
 
 
 def _settings(options: Any, **own: Any) -> dict[str, Any]:
-    estimation = {
-        "method": options.method,
-        "n_starts": options.starts,
-        "n_warmup": options.warmup,
-        "n_draws": options.draws,
-    }
+    own_to_method = {"n_starts": options.starts, "n_warmup": options.warmup}
+    if options.method == METHOD:
+        own_to_method = {"n_particles": options.particles, "n_passes": options.passes}
+    estimation = {"method": options.method, "n_draws": options.draws, **own_to_method}
     return {
         "duration": options.fit_duration,
         "estimation": estimation,
@@ -228,7 +227,7 @@ def _draw_fits(part: str, rows: list[dict[str, Any]], key: str, options: Any) ->
 def main(argv: list[str] | None = None) -> dict[str, Any]:
     """Run the study; returns and writes its figures."""
     parser = arguments(__doc__ or "", "cluster_states", seeds=10)
-    fit_arguments(parser, PARTS)
+    fit_arguments(parser, PARTS, method=METHOD)
     parser.add_argument("--fully-observed-starts", type=int, default=50, help="paper: 200; 0: none")
     parser.add_argument("--strengths", type=float, nargs="+", default=list(PAPER_STRENGTHS))
     parser.add_argument("--neurons", type=int, nargs="+", default=list(PAPER_NEURONS))

@@ -30,17 +30,22 @@ def arguments(description: str, folder: str, *, seeds: int = 3) -> argparse.Argu
     return parser
 
 
-def fit_arguments(parser: argparse.ArgumentParser, parts: Sequence[str]) -> None:
+def fit_arguments(
+    parser: argparse.ArgumentParser, parts: Sequence[str], *, method: str = "sampling"
+) -> None:
     """Options of a study that fits neuLVM to many recordings, a job each."""
     from latentspike.models.neulvm import Estimation  # JAX: not for the processes of other jobs
 
     defaults = Estimation()
     parser.add_argument("--only", nargs="+", choices=parts, default=parts)
     parser.add_argument("--jobs", type=int, default=2, help="fits at a time, one core each")
-    parser.add_argument("--method", choices=("sampling", "hard"), default="sampling")
+    methods = ("sampling", "particles", "hard")
+    parser.add_argument("--method", choices=methods, default=method)
     parser.add_argument("--starts", type=int, default=defaults.n_starts, help="of a fit")
     parser.add_argument("--warmup", type=int, default=defaults.n_warmup, help="samples")
     parser.add_argument("--draws", type=int, default=defaults.n_draws, help="samples")
+    parser.add_argument("--particles", type=int, default=defaults.n_particles, help="of a swarm")
+    parser.add_argument("--passes", type=int, default=defaults.n_passes, help="of a swarm")
 
 
 def search_arguments(parser: argparse.ArgumentParser) -> None:

@@ -120,7 +120,7 @@ def fits(what, rows):
     names = ("strength", "value", "n_neurons", "fully_observed")
     table = [dict(zip(names, row, strict=False)) | {"n_spikes": 9} for row in rows]
     table.append({"n_spikes": 0, "strength": 59.0, "n_neurons": 1})  # is left out
-    return {"cluster_states": {f"{what}, sampling": {"fits": table}}}
+    return {"cluster_states": {f"{what}, particles": {"fits": table}}}
 
 
 def strengths(error):

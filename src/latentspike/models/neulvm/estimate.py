@@ -8,6 +8,7 @@ import jax
 import numpy as np
 
 from latentspike.dynamics.stepping import Mesoscopic
+from latentspike.models.neulvm import narrowing
 from latentspike.models.neulvm.climb import best_activity, best_parameters
 from latentspike.models.neulvm.first_guess import smoothed_counts
 from latentspike.models.neulvm.metric import to_place
@@ -29,6 +30,8 @@ def n_steps(settings: Estimation) -> int:
     """Steps of a whole fit (method "hard" may stop earlier)."""
     if settings.method == "hard":
         return settings.n_iterations
+    if settings.method == "particles":
+        return settings.n_passes
     return _n_warmup(settings) + -(-settings.n_draws // _BLOCK)
 
 
@@ -45,6 +48,8 @@ def begin(
     parameters of the start and take the activity from those, beginning at spikes that are hardly
     smoothed: that finds volleys, which are narrower than what predicts a bin from its neighbors.
     """
+    if settings.method == "particles":
+        return narrowing.begin(system, problem, settings, key)
     key_starts, key_run = jax.random.split(key)
     shares = np.asarray(jax.random.uniform(key_starts, (settings.n_starts, start.size)))
     low, high = np.asarray(problem.low), np.asarray(problem.high)
@@ -120,7 +125,9 @@ def _improved(
 def advance(
     system: Mesoscopic, problem: Problem, settings: Estimation, state: State
 ) -> tuple[State, Row]:
-    """One iteration of Baum–Viterbi, or one block of samples."""
+    """One iteration of Baum–Viterbi, one block of samples, or one pass of a swarm."""
+    if settings.method == "particles":
+        return narrowing.advance(system, problem, settings, state)
     step = int(state["step"])
     changes, row = (_hard if settings.method == "hard" else _sample)(
         system, problem, settings, state
@@ -197,6 +204,8 @@ def is_turn(number: int, n_warmup: int) -> bool:
 
 def summary(settings: Estimation, state: State) -> dict[str, Any]:
     """Parameters and activity that the fit ends with; hard fits have no draws and no spread."""
+    if settings.method == "particles":
+        return narrowing.summary(settings, state)
     counts, draws = state["activity"], state["draws"]
     found, spread = draws.mean(0), np.sqrt(np.maximum(state["squares"] - counts**2, 0.0))
     if settings.method == "hard":

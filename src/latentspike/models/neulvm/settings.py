@@ -13,12 +13,17 @@ class Estimation:
     Parameters
     ----------
     method : "sampling" (parameters and activity are sampled together, so parameters answer to all
-        activities that the spikes allow) or "hard" (Baum–Viterbi, the 2022 paper: the most
-        probable activity; biased, and its fits hardly switch)
+        activities that the spikes allow), "particles" (a swarm of networks that run freely and
+        are selected by the spikes; for synchronous activity and few unknown parameters) or "hard"
+        (Baum–Viterbi, the 2022 paper: the most probable activity; biased, and its fits hardly
+        switch)
     n_starts : starts in the prior boxes; the best on the smoothed spikes goes on
     smoothing : s; width of the first guess of the activity, chosen on the data if 0
     n_warmup : samples that find the bulk of the posterior and tune the sampler
     n_draws : samples that are kept
+    n_particles : of method "particles", networks in the swarm
+    n_passes : of method "particles", runs over the recording; each begins where the one before was
+        found
     n_leapfrog : gradients per sample (the steps of one trajectory)
     n_iterations : of method "hard", at most
     e_step : of method "hard": "lbfgs", or "adam" as published
@@ -26,26 +31,31 @@ class Estimation:
 
     References
     ----------
-    Wang, Schmutz, Brea & Gerstner (2022), Appendix C.
+    Wang, Schmutz, Brea & Gerstner (2022), Appendix C; of the swarm: Gordon, Salmond & Smith (1993),
+    Ionides, Nguyen, Atchadé, Stoev & King (2015).
     """
 
-    method: Literal["sampling", "hard"] = "sampling"
+    method: Literal["sampling", "particles", "hard"] = "sampling"
     n_starts: int = 4
     smoothing: float = 0.0
     n_warmup: int = 60
     n_draws: int = 100
     n_leapfrog: int = 50
+    n_particles: int = 1000
+    n_passes: int = 10
     n_iterations: int = 30
     e_step: Literal["lbfgs", "adam"] = "lbfgs"
     tolerance: float = 1e-5
 
     def __post_init__(self) -> None:
-        for name, choices in (("method", ("sampling", "hard")), ("e_step", ("lbfgs", "adam"))):
+        known = {"method": ("sampling", "particles", "hard"), "e_step": ("lbfgs", "adam")}
+        for name, choices in known.items():
             if getattr(self, name) not in choices:
                 raise ValueError(
                     f"estimation.{name} must be {' or '.join(choices)}, got {getattr(self, name)!r}"
                 )
-        for name in ("n_starts", "n_iterations", "n_leapfrog", "n_warmup", "n_draws"):
+        whole = ("n_starts", "n_iterations", "n_leapfrog", "n_warmup", "n_draws", "n_passes")
+        for name in (*whole, "n_particles"):
             if getattr(self, name) < 1:
                 raise ValueError(f"estimation.{name} must be at least 1, got {getattr(self, name)}")
         for name in ("smoothing", "tolerance"):

@@ -1,0 +1,207 @@
+"""A swarm of networks that run freely and are selected by the recorded spikes: a particle filter.
+
+Each particle is a whole mesoscopic network with its own past and its own parameters, which may
+walk. Where populations fire in volleys the activities that suit a few spikes lie on separate
+islands, between which no chain moves; a swarm follows all of them until the spikes decide.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from latentspike.dynamics.bin_by_bin import State, start
+from latentspike.dynamics.drive import reset
+from latentspike.dynamics.escape import expected_spikes, log_fire
+from latentspike.dynamics.free_run import Random, next_bin
+from latentspike.dynamics.mesoscopic import log_expected
+from latentspike.dynamics.parts import Values
+from latentspike.dynamics.stepping import Mesoscopic
+from latentspike.models.neulvm.metric import to_free
+from latentspike.models.neulvm.problem import Problem
+
+_SURPRISE = 1e-5  # probability of anything in a bin, so that a swarm that is lost can be found
+_RATE_SPREAD = 0.4  # of the log-rate before a trial, which few spikes tell
+
+
+class Found(NamedTuple):
+    """What a swarm has seen of one trial."""
+
+    log_likelihood: jax.Array  # of the recorded spikes, nats
+    counts: jax.Array  # [bins, K], spikes of the populations, mean over the surviving lines
+    squares: jax.Array  # [bins, K], mean of their squares
+    logits: jax.Array  # [particles, free], parameters of each particle at the end
+    line_mean: jax.Array  # [particles, free], of the logits along the line of each, over the trial
+    line_std: jax.Array  # [particles, free]
+    weights: jax.Array  # [particles], of the particles at the end; they add up to 1
+
+
+class _Swarm(NamedTuple):
+    networks: State
+    logits: jax.Array
+    total: jax.Array  # [particles, free], of the logits of a line
+    squares: jax.Array
+
+
+@partial(jax.jit, static_argnums=0)
+def follow(
+    system: Mesoscopic, trial: Problem, logits: jax.Array, walk: jax.Array, *, key: jax.Array
+) -> Found:
+    """Run a swarm through one trial.
+
+    Parameters
+    ----------
+    system : network; its stepping
+    trial : recording of one trial, without the axis of trials
+    logits : [particles, free], parameters as logits of their shares of the prior boxes
+    walk : how far the logits move in a trial, standard deviation
+    key : PRNG key
+
+    References
+    ----------
+    Gordon, Salmond & Smith (1993); parameters that walk: Kitagawa (1998), Ionides et al. (2015).
+    """
+    n_particles, k = logits.shape[0], system.n_populations
+    n_bins = trial.spikes.shape[0]
+    step = walk / np.sqrt(n_bins)
+    first = min(system.n_ages, n_bins)
+    # parameters say little about the first bins, whose past is unknown
+    n_unjudged = min(system.n_ages // 2, n_bins // 4)
+    spikes, seen = (jnp.sum(x[:first], 0) for x in (trial.spikes, trial.seen))
+    rate = (spikes + 0.5) / (seen + 1.0) / system.bin_width
+    key_rate, key_bins = jax.random.split(key)
+    rates = rate * jnp.exp(_RATE_SPREAD * jax.random.normal(key_rate, (n_particles, k)))
+
+    def values_of(logit: jax.Array) -> Values:
+        return trial.table.fill(to_free(trial, logit), k)
+
+    def one_particle(
+        network: State, logit: jax.Array, random: Random, now: tuple[jax.Array, ...]
+    ) -> tuple[State, jax.Array, jax.Array]:
+        values = values_of(logit)
+        current = values.input_gain @ now[3] if trial.inputs.shape[-1] else jnp.zeros(k)
+        after, counts = next_bin(system, values, network, current, random)
+        seen = log_seen(system, values, after.last_potential, network.pull, trial.population, now)
+        return after, counts, seen
+
+    def one_bin(carry: tuple[_Swarm, jax.Array], now: tuple[Any, ...]) -> tuple[Any, Any]:
+        swarm, log_weights = carry
+        number, data = now[0], now[1:]
+        keys = jax.random.split(jax.random.fold_in(key_bins, number), 3)
+        moved = swarm.logits + step * jax.random.normal(keys[0], logits.shape)
+        random = Random.draw((n_particles, k), key=keys[1])
+        networks, counts, seen = jax.vmap(one_particle, (0, 0, 0, None))(
+            swarm.networks, moved, random, data
+        )
+        judged = number >= n_unjudged
+        swarm = _Swarm(
+            networks,
+            moved,
+            swarm.total + judged * moved,
+            swarm.squares + judged * moved**2,
+        )
+        log_weights = log_weights + seen
+        gain = jax.nn.logsumexp(log_weights)
+        log_weights = log_weights - gain
+        weights = jnp.exp(log_weights)
+        is_poor = jnp.sum(weights**2) * n_particles > 2.0
+        swarm, log_weights, parents = jax.lax.cond(
+            is_poor, _select, _keep, swarm, log_weights, keys[2]
+        )
+        return (swarm, log_weights), (gain, counts, parents)
+
+    zeros = jnp.zeros_like(logits)
+    networks = jax.vmap(lambda logit, rate: start(system, values_of(logit), rate))(logits, rates)
+    carry = (
+        _Swarm(networks, logits, zeros, zeros),
+        jnp.full(n_particles, -np.log(n_particles), logits.dtype),
+    )
+    data = (jnp.arange(n_bins), trial.fired, trial.stayed, trial.ages, trial.inputs)
+    (swarm, log_weights), (gain, counts, parents) = jax.lax.scan(one_bin, carry, data)
+    weights = jnp.exp(log_weights)
+    mean, squares = _lines(counts, parents, weights)
+    n_judged = n_bins - n_unjudged
+    line_mean = swarm.total / n_judged
+    line_std = jnp.sqrt(jnp.maximum(swarm.squares / n_judged - line_mean**2, 0.0))
+    return Found(jnp.sum(gain), mean, squares, swarm.logits, line_mean, line_std, weights)
+
+
+def log_seen(
+    system: Mesoscopic,
+    values: Values,
+    potential: jax.Array,
+    pull: jax.Array,
+    population: jax.Array,
+    now: tuple[jax.Array, ...],
+) -> jax.Array:
+    """Log-probability of what the recorded neurons do in one bin.
+
+    Parameters
+    ----------
+    potential : [K], mV, in the bin
+    pull : [K, ages], mV, of the last spike on neurons of each age, in the bin
+    population : int [groups]
+    now : ``fired``, ``stayed`` and ``ages`` of the bin, [groups], as in `Problem`
+    """
+    fired, stayed, ages = now[:3]
+    refractory = jnp.asarray(np.array(system.refractory_bins))[population]
+    is_old = (ages < 0) | (ages >= system.n_ages)
+    own_pull = jnp.where(is_old, 0.0, pull[population, jnp.clip(ages, 0, system.n_ages - 1)])
+    own = values._replace(threshold=jnp.asarray(values.threshold)[population])
+    per_bin = reset(system, values).per_bin[population]
+    wide = (x[:, None] for x in (potential[population], own_pull, per_bin))
+    log_x = log_expected(system, own, *wide)[:, 0]
+    is_clamped = (ages >= 0) & (ages < refractory)
+    at_reset = np.log(system.bin_width) - own.threshold
+    fire = log_fire(jnp.where(is_clamped, at_reset, log_x))
+    stay = -jnp.where(is_clamped, 0.0, expected_spikes(log_x))
+    fire, stay = (jnp.logaddexp(x, np.log(_SURPRISE)) for x in (fire, stay))
+    each = jnp.where(fired > 0, fired * fire, 0.0) + jnp.where(stayed > 0, stayed * stay, 0.0)
+    return jnp.sum(each)
+
+
+def _select(
+    swarm: _Swarm, log_weights: jax.Array, key: jax.Array
+) -> tuple[_Swarm, jax.Array, jax.Array]:
+    """Particles in numbers that follow their weights (systematic resampling)."""
+    n = log_weights.size
+    places = (jnp.arange(n) + jax.random.uniform(key, dtype=log_weights.dtype)) / n
+    parents = jnp.searchsorted(jnp.cumsum(jnp.exp(log_weights)), places)
+    parents = jnp.minimum(parents, n - 1)
+    chosen = jax.tree.map(lambda x: x[parents], swarm)
+    return chosen, jnp.full_like(log_weights, -np.log(n)), parents
+
+
+def _keep(
+    swarm: _Swarm, log_weights: jax.Array, _: jax.Array
+) -> tuple[_Swarm, jax.Array, jax.Array]:
+    return swarm, log_weights, jnp.arange(log_weights.size)
+
+
+def _lines(
+    counts: jax.Array, parents: jax.Array, weights: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    """Moments of the counts [bins, K] along the lines that end in the last particles."""
+
+    def earlier(line: jax.Array, now: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, Any]:
+        counts, parents = now
+        line = parents[line]
+        return line, (weights @ counts[line], weights @ counts[line] ** 2)
+
+    return jax.lax.scan(earlier, jnp.arange(weights.size), (counts, parents), reverse=True)[1]
+
+
+def of_trial(problem: Problem, trial: int) -> Problem:
+    """One trial of a recording, in single precision, which is enough for a swarm."""
+    names = ("spikes", "seen", "fired", "stayed", "ages", "inputs")
+    one = problem._replace(**{name: getattr(problem, name)[trial] for name in names})
+    return jax.tree.map(_single, one)
+
+
+def _single(x: Any) -> np.ndarray:
+    x = np.asarray(x)
+    return x.astype(np.int32 if x.dtype.kind == "i" else np.float32)
