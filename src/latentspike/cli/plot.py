@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -173,13 +174,13 @@ def _population_activity(data: Any, posterior: Any, trial: int) -> Any:
     return panels[0, 0]
 
 
-def _log_joint(history: dict[str, list[float]]) -> Any:
+def _log_probability(history: dict[str, list[float]], name: str) -> Any:
     from latentspike.plot import style
 
     ax = style.one_axes(None, (5.2, 3.0))
     steps = 1 + np.asarray(history["step"])
-    ax.plot(steps, history["log_joint"], marker="o", markersize=3, color=style.INFERRED)
-    style.tidy(ax, x="step", y="log-joint (nats)")
+    ax.plot(steps, history[name], marker="o", markersize=3, color=style.INFERRED)
+    style.tidy(ax, x="step", y=f"{name.replace('_', '-')} (nats)")
     return ax
 
 
@@ -194,8 +195,9 @@ def _fitting_figures(fitted: Any, rows: list[Any]) -> dict[str, Callable[[], Any
         figures["training_loss"] = lambda: plot.training_curves(history)
     if "kl_ic" in history:
         figures["training_kl"] = lambda: plot.training_curves(history, show="kl")
-    if "log_joint" in history:
-        figures["log_joint"] = lambda: _log_joint(history)
+    for name in ("log_joint", "log_likelihood"):
+        if name in history:
+            figures[name] = partial(_log_probability, history, name)
     if isinstance(fitted.model, NeuLVM) and len(fitted.params.get("draws", ())):
         found = fitted.model.parameters(fitted.params)
         boxes = {name: (box.low, box.high) for name, box in fitted.model.network.free.items()}

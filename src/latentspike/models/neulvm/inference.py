@@ -12,6 +12,7 @@ from latentspike.models.neulvm.climb import best_activity
 from latentspike.models.neulvm.estimate import is_turn
 from latentspike.models.neulvm.first_guess import best_width, smoothed_counts
 from latentspike.models.neulvm.metric import to_place
+from latentspike.models.neulvm.narrowing import followed
 from latentspike.models.neulvm.problem import Problem, make_problem, populations_of
 from latentspike.models.neulvm.sampler import Sampler
 from latentspike.models.neulvm.settings import Estimation
@@ -32,10 +33,16 @@ def infer_posterior(
     """See `NeuLVM.infer`."""
     if n_samples < 0:
         raise ValueError(f"n_samples must not be negative, got {n_samples}")
-    population = populations_of(model.network, model.neurons, data)
     system = Mesoscopic.of(model.network, data.bin_width, model.stepping)
     shape = (data.n_trials, data.n_bins, len(model.network.names))
     mean, spread = np.zeros(shape), np.zeros(shape)
+    if model.estimation.method == "particles":
+        for trial in range(data.n_trials):
+            problem = _of_trial(model, system, data, trial)
+            own_key = jax.random.fold_in(key, trial)
+            found = followed(system, problem, model.estimation, params, own_key, n_samples)
+            mean[trial], spread[trial] = found
+        return _posterior(model, params, data, (mean, spread), n_samples)
     with jax.enable_x64(True):
         width = model.estimation.smoothing or _common_width(model, system, data)
         for trial in range(data.n_trials):
@@ -49,6 +56,15 @@ def infer_posterior(
                 rng = np.random.default_rng(words.tolist())
                 found = _sampled(system, problem, model.estimation, params, root, rng, n_samples)
                 mean[trial], spread[trial] = found
+    return _posterior(model, params, data, (mean, spread), n_samples)
+
+
+def _posterior(
+    model: NeuLVM, params: dict[str, Any], data: SpikeData, counts: Moments, n_samples: int
+) -> Posterior:
+    """Rates from mean and standard deviation of the counts, [trials, bins, K] each."""
+    population = populations_of(model.network, model.neurons, data)
+    mean, spread = counts
     per_hz = model.network.sizes * data.bin_width
     rate, rate_std = mean / per_hz, spread / per_hz if n_samples else None
     scale = params["scale"] if model.own_rates else np.ones(data.n_neurons)

@@ -15,6 +15,7 @@ from latentspike.dynamics import Network
 from latentspike.dynamics.stepping import Mesoscopic, Stepping
 from latentspike.models.neulvm import estimate
 from latentspike.models.neulvm.inference import infer_posterior
+from latentspike.models.neulvm.narrowing import lost_track
 from latentspike.models.neulvm.problem import (
     Problem,
     make_problem,
@@ -267,10 +268,12 @@ class NeuLVM:
         """What a reader of the fitted values must know, in plain language.
 
         Parameters that the data do not identify, or only together; values at the edge of their
-        boxes; chains that have not converged; and fits that have no posterior.
+        boxes; chains that have not converged; swarms that lost track of the spikes; and fits that
+        have no posterior.
         """
         if np.size(params.get("draws", ())):
-            return warnings_for(self.identifiability(params))
+            lost = lost_track(params) if self.estimation.method == "particles" else []
+            return lost + warnings_for(self.identifiability(params))
         names, free = self.network.free_names, np.asarray(params["free"], float)
         return warnings_without_posterior(names, *self.network.bounds, free)
 

@@ -21,6 +21,7 @@ _WIDEST, _LEAST = 1.0, 0.01  # walk of the logits in a trial: first, and smalles
 _SHRINK = np.sqrt(10.0)  # of the walk, from pass to pass
 _WIDER = 2.0  # than what a pass has found is where the next begins
 _LOST = 5.0  # nats below the best: such a pass has lost track of the spikes
+_PER_SWARM = 25  # samples of an activity that a swarm stands for
 _EDGE = 0.02  # of a box: the first swarm does not begin on its boundary
 
 
@@ -142,13 +143,29 @@ def to_parameters(problem: Problem, logits: np.ndarray) -> np.ndarray:
 
 
 def share_of_passes(values: np.ndarray) -> np.ndarray:
-    """Weight of each pass: how probable it makes the spikes, against the others."""
-    weights = np.exp(values - values.max())
-    return weights / weights.sum()
+    """Weight of each pass: those that kept track of the spikes count alike.
+
+    What their log-likelihoods differ by is chance more than merit.
+    """
+    has_kept = values >= values.max() - _LOST
+    return has_kept / has_kept.sum()
+
+
+def lost_track(params: dict[str, Any]) -> list[str]:
+    """A warning if hardly any of the later passes comes near the best one."""
+    later = np.asarray(params["start_values"])[len(params["start_values"]) // 2 :]
+    n_kept = int((share_of_passes(np.asarray(params["start_values"]))[-later.size :] > 0).sum())
+    if 2 * n_kept >= later.size:
+        return []
+    return [
+        f"The swarm lost track of the spikes in {later.size - n_kept} of the last {later.size} "
+        "passes; raise estimation.n_particles, or leave fewer parameters free: a swarm suits one "
+        "to three"
+    ]
 
 
 def summary(settings: Estimation, state: State) -> dict[str, Any]:
-    """As `estimate.summary`: draws of the passes in proportion to their weights."""
+    """As `estimate.summary`: draws of the passes that kept track, in the order of the passes."""
     share = share_of_passes(state["values"])
     edges = np.round(np.cumsum(share) * settings.n_draws).astype(int)
     counts = np.diff(np.concatenate([[0], edges]))
@@ -164,3 +181,34 @@ def summary(settings: Estimation, state: State) -> dict[str, Any]:
         "training_counts": activity,
         "training_counts_std": np.sqrt(np.maximum(squares - activity**2, 0.0)),
     }
+
+
+def followed(
+    system: Mesoscopic,
+    problem: Problem,
+    settings: Estimation,
+    params: dict[str, Any],
+    key: jax.Array,
+    n_samples: int,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and standard deviation of the counts of one trial, [bins, K] each.
+
+    Swarms begin at the posterior draws of the parameters and walk as in the fit; there are as many
+    as hold the samples asked for; those that lost track of the spikes do not count.
+    """
+    draws = np.atleast_2d(np.asarray(params.get("draws", params["free"]), float))
+    low, high = np.asarray(problem.low, float), np.asarray(problem.high, float)
+    shares = np.clip((draws - low) / (high - low), 1e-6, 1 - 1e-6)
+    places = np.arange(settings.n_particles) * len(draws) // settings.n_particles
+    walk = float(params.get("walk", _LEAST))
+    n_swarms = max(1, -(-n_samples // _PER_SWARM))
+    found = [
+        one_pass(system, problem, logit(shares)[places], walk, key=jax.random.fold_in(key, i))
+        for i in range(n_swarms)
+    ]
+    share = share_of_passes(np.array([each["value"] for each in found]))
+    counts, squares = (
+        np.einsum("p,pbk->bk", share, np.stack([each[name][0] for each in found]))
+        for name in ("counts", "squares")
+    )
+    return counts, np.sqrt(np.maximum(squares - counts**2, 0.0))

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from latentspike.dynamics.bin_by_bin import State, start
-from latentspike.dynamics.drive import reset
+from latentspike.dynamics.drive import Reset, reset
 from latentspike.dynamics.escape import expected_spikes, log_fire
 from latentspike.dynamics.free_run import Random, next_bin
 from latentspike.dynamics.mesoscopic import log_expected
@@ -145,15 +145,18 @@ def log_seen(
     potential : [K], mV, in the bin
     pull : [K, ages], mV, of the last spike on neurons of each age, in the bin
     population : int [groups]
-    now : ``fired``, ``stayed`` and ``ages`` of the bin, [groups], as in `Problem`
+    now : ``fired``, ``stayed`` and ``ages`` of the bin, [groups], as in `Problem`. Who is older
+        than the memory feels what is left of the oldest class's pull.
     """
     fired, stayed, ages = now[:3]
     refractory = jnp.asarray(np.array(system.refractory_bins))[population]
-    is_old = (ages < 0) | (ages >= system.n_ages)
-    own_pull = jnp.where(is_old, 0.0, pull[population, jnp.clip(ages, 0, system.n_ages - 1)])
+    oldest = system.n_ages - 1
+    own_reset = Reset(*[x[population] for x in reset(system, values)])
+    own_pull = pull[population, jnp.clip(ages, 0, oldest)]
+    own_pull = own_pull * own_reset.decay ** jnp.maximum(ages - oldest, 0)
+    own_pull = jnp.where(ages < 0, 0.0, own_pull)
     own = values._replace(threshold=jnp.asarray(values.threshold)[population])
-    per_bin = reset(system, values).per_bin[population]
-    wide = (x[:, None] for x in (potential[population], own_pull, per_bin))
+    wide = (x[:, None] for x in (potential[population], own_pull, own_reset.per_bin))
     log_x = log_expected(system, own, *wide)[:, 0]
     is_clamped = (ages >= 0) & (ages < refractory)
     at_reset = np.log(system.bin_width) - own.threshold
