@@ -21,7 +21,7 @@ MC_MAZE = "LATENTSPIKE_MC_MAZE"  # the variable that names the file of that reco
 _MEASURED = "docs/studies.md"
 # fits that only show that they run: nearly all of their time is compilation
 _TINY_SAMPLES = "--starts 1 --warmup 2 --draws 8"
-_TINY_FIT = f"--seeds 1 {_TINY_SAMPLES} --fully-observed-starts 1"
+_TINY_FIT = "--seeds 1 --draws 8 --particles 20 --passes 2 --fully-observed-starts 1"
 _TINY_SWITCHING = (
     f"{_TINY_SAMPLES} --run 4 --length 1 --seconds 4 --network-seconds 0 --draws-simulated 1"
 )
@@ -136,7 +136,7 @@ STUDIES = (
         "J recovered from 1, 2, 5, 10 and 599 neurons, beside a method that assumes full "
         "observability (Fig. 2F, Table S4)",
         (Step("cluster_states",
-              "--only neurons --seeds 2 --fully-observed-starts 20",
+              "--only neurons --seeds 5 --fully-observed-starts 20",
               "--only neurons --seeds 10 --fully-observed-starts 200",
               has_jobs=True,
               tiny=f"--only neurons --neurons 2 {_TINY_FIT}"),),
@@ -149,7 +149,7 @@ STUDIES = (
         "wang-2022/fig2de",
         "activity inferred from two neurons while four clusters turn into three (Fig. 2D, E)",
         (Step("cluster_transition", "--seeds 6", "--seeds 10 --fully-observed-starts 200",
-              has_jobs=True, tiny=f"{_TINY_FIT} --iterations 1"),),
+              has_jobs=True, tiny=f"{_TINY_FIT} --starts 1 --iterations 1"),),
         Cost(7, "12 fits of 50 to 75 s (measured on one core), two at a time"),
         Cost(14, "by laptop's: 10 draws of neurons, and 200 starts of the other method"),
         TRANSITION,

@@ -23,7 +23,7 @@ from latentspike.studies.claims import (
 
 PAPER_MISSED = {"4 clusters": (2, 4), "3 clusters": (1, 3)}  # volleys that smoothing misses
 RESOLUTION = 0.125  # s: a window that tells the order reaches so far to both sides
-SAMPLING, HARD = "sampling", "hard"
+SWARM, HARD = "particles", "hard"
 _OURS, _OTHER = "neuLVM", "fully observed"
 
 
@@ -52,7 +52,7 @@ def _smoothing_misses(results: Results) -> Finding:
     """As many volleys of a cycle, or more, in whole numbers as the paper counts them."""
     texts, verdicts, n = [], [], 0
     for state, (paper, of) in PAPER_MISSED.items():
-        rows = _scores(results, SAMPLING, state)
+        rows = _scores(results, SWARM, state)
         seen = numbers((part(row, _OTHER, "share_seen") for row in rows), "volleys")
         missed, n = of * (1 - seen), seen.size
         texts.append(f"{mean_sd(missed, 1)} of {of}")
@@ -125,5 +125,5 @@ TRANSITION = (
           "in the 4-cluster state, and one out of three in the 3-cluster state.", "2 of 4, 1 of 3",
           _smoothing_misses),
     *_of(HARD, "Baum–Viterbi, as in the paper"),
-    *_of(SAMPLING, "sampled, as this library does"),
+    *_of(SWARM, "a swarm, as this library does"),
 )  # fmt: skip

@@ -3,7 +3,7 @@
     python -m latentspike.studies.cluster_transition --jobs 2
 
 One second of the network at 60.32 mV, `--seeds` draws of two neurons, each fitted by neuLVM
-(sampled, and by Baum–Viterbi as in the paper) and by the method that takes the smoothed spikes for
+(a swarm, and Baum–Viterbi as in the paper) and by the method that takes the smoothed spikes for
 the activity. Scored over the whole trial and on both sides of the transition: r with the true
 activity; the share of its volleys that are found (a peak within a quarter of a cycle, at least half
 as high as the volleys are), and of peaks where no volley is; and the moment of the transition. That
@@ -40,7 +40,8 @@ from latentspike.studies.common import arguments, keep, tabulated
 N_NEURONS = 600  # of the network
 BEFORE, AFTER = 4, 3  # clusters
 WINDOW = 0.25  # s
-METHODS = ("sampling", "hard")
+METHODS = ("particles", "hard")
+LABELS = {"particles": "swarm", "hard": "Baum–Viterbi"}
 TRUE = "true"
 
 
@@ -181,19 +182,15 @@ def inferred(job: Job) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
 
 def jobs_of(method: str, options: Any) -> list[Job]:
     """A fit for each draw of neurons."""
-    is_short = method == METHODS[1] and options.iterations != Estimation().n_iterations
+    own = {"n_particles": options.particles, "n_passes": options.passes}
+    if method == METHODS[1]:
+        own = {"n_starts": options.starts, "n_iterations": options.iterations}
     settings = {
         "strength": TRANSITION_AT,
         "n_neurons": options.neurons,
         "is_transition": True,
         "duration": 1.0,
-        "estimation": {
-            "method": method,
-            "n_starts": options.starts,
-            "n_warmup": options.warmup,
-            "n_draws": options.draws,
-        }
-        | ({"n_iterations": options.iterations} if is_short else {}),
+        "estimation": {"method": method, "n_draws": options.draws, **own},
         "n_starts_fully_observed": options.fully_observed_starts if method == METHODS[0] else 0,
     }
     function = "latentspike.studies.cluster_fits:run_fit"
@@ -208,7 +205,7 @@ def draw(jobs: Mapping[str, Job], at: float, path: Path) -> None:
     activities: dict[str, tuple[np.ndarray, np.ndarray | None]] = {}
     for method, job in jobs.items():
         true, mean, spread, smooth = inferred(job)
-        label = f"{OURS}, {'sampled' if method == 'sampling' else 'Baum–Viterbi'}"
+        label = f"{OURS}, {LABELS[method]}"
         activities |= {TRUE: (true, None), OTHER: (smooth, None), label: (mean, spread)}
     hz = 1 / (N_NEURONS * BIN)
     shown = {
@@ -230,8 +227,9 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=METHODS)
     parser.add_argument("--jobs", type=int, default=2, help="fits at a time, one core each")
     parser.add_argument("--starts", type=int, default=usual.n_starts, help="of a fit")
-    parser.add_argument("--warmup", type=int, default=usual.n_warmup, help="samples")
-    parser.add_argument("--draws", type=int, default=usual.n_draws, help="samples")
+    parser.add_argument("--draws", type=int, default=usual.n_draws, help="of the posterior")
+    parser.add_argument("--particles", type=int, default=usual.n_particles, help="of a swarm")
+    parser.add_argument("--passes", type=int, default=usual.n_passes, help="of a swarm")
     iterations = usual.n_iterations
     parser.add_argument("--iterations", type=int, default=iterations, help="of Baum–Viterbi")
     parser.add_argument("--neurons", type=int, default=2, help="observed, of 600")
@@ -248,7 +246,7 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
     with tabulated(options.out):
         for method in jobs:
             seen = f"{options.neurons} of {N_NEURONS} neurons"
-            show(document[method], f"Activity from {seen}, by draw ({method})")
+            show(document[method], f"Activity from {seen}, by draw ({LABELS[method]})")
     first = {method: group[0] for method, group in jobs.items()}
     draw(first, document["moment"], options.out / "transition.png")
     keep(options.out, document)

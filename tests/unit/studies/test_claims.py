@@ -190,7 +190,7 @@ def transition(
         return {"scores": {"moment": moment} | dict.fromkeys(names, state)}
 
     fits = [fit(i) for i in range(len(ours))]
-    return {"cluster_transition": {"moment": 0.53, "sampling": fits, "hard": fits}}
+    return {"cluster_transition": {"moment": 0.53, "particles": fits, "hard": fits}}
 
 
 TRANSITIONS = [
@@ -216,7 +216,7 @@ def _with(words, how):
     return found
 
 
-HOW = ("Baum–Viterbi, as in the paper", "sampled, as this library does")
+HOW = ("Baum–Viterbi, as in the paper", "a swarm, as this library does")
 REACHING = [f"keshtkaran-2019/fig5{x}" for x in ("", "-reaching", "-monkey-trials")]
 FLAT, FALLING = [(0.88, 0.9), (0.88, 0.9), (0.9,)], [(0.5, 0.52), (0.7, 0.72), (0.9,)]
 RISING = [(0.9, 0.92), (0.9, 0.92), (0.6,)]

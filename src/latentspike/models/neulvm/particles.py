@@ -25,6 +25,7 @@ from latentspike.models.neulvm.metric import to_free
 from latentspike.models.neulvm.problem import Problem
 
 _SURPRISE = 1e-5  # probability of anything in a bin, so that a swarm that is lost can be found
+_CLUMPS = 6.0  # volleys that hold the neurons of a swarm whose past is unknown, about
 _RATE_SPREAD = 0.4  # of the log-rate before a trial, which few spikes tell
 
 
@@ -116,6 +117,8 @@ def follow(
 
     zeros = jnp.zeros_like(logits)
     networks = jax.vmap(lambda logit, rate: start(system, values_of(logit), rate))(logits, rates)
+    if system.stepping.start == "free":
+        networks = _clumped(networks, key=jax.random.fold_in(key_rate, 1))
     carry = (
         _Swarm(networks, logits, zeros, zeros),
         jnp.full(n_particles, -np.log(n_particles), logits.dtype),
@@ -165,6 +168,21 @@ def log_seen(
     fire, stay = (jnp.logaddexp(x, np.log(_SURPRISE)) for x in (fire, stay))
     each = jnp.where(fired > 0, fired * fire, 0.0) + jnp.where(stayed > 0, stayed * stay, 0.0)
     return jnp.sum(each)
+
+
+def _clumped(networks: State, *, key: jax.Array) -> State:
+    """The same neurons, but in a few volleys: nothing is known of when they fired last.
+
+    Half of the particles stay as they are; the others draw the shares of their classes from a
+    Dirichlet distribution around them, worth `_CLUMPS` volleys.
+    """
+    mass = networks.mass
+    drawn = jax.random.gamma(key, _CLUMPS * mass + 1e-4, dtype=mass.dtype)
+    drawn = drawn / jnp.sum(drawn, -1, keepdims=True)
+    is_drawn = (jnp.arange(len(mass)) % 2 == 1)[:, None, None]
+    mass = jnp.where(is_drawn, drawn, mass)
+    doubt = networks.doubtful / jnp.maximum(networks.mass, 1e-12)
+    return networks._replace(mass=mass, doubtful=jnp.where(is_drawn, 0.0, doubt) * mass)
 
 
 def _select(
