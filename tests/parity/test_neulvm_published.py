@@ -11,7 +11,8 @@ import pytest
 
 from latentspike.dynamics import Network, Population
 from latentspike.dynamics.drive import drive
-from latentspike.dynamics.mesoscopic import log_activity, log_spikes, predict
+from latentspike.dynamics.mesoscopic import log_activity, predict
+from latentspike.dynamics.single_neurons import log_spikes
 from latentspike.dynamics.stepping import PUBLISHED, Mesoscopic
 
 _spec = importlib.util.spec_from_file_location(

@@ -12,8 +12,9 @@ from latentspike.dynamics import Mesoscopic, Stepping
 from latentspike.dynamics.bin_by_bin import close_bin, open_bin, outcome, start
 from latentspike.dynamics.drive import drive
 from latentspike.dynamics.free_run import free_run
-from latentspike.dynamics.mesoscopic import log_activity, log_spikes, predict
+from latentspike.dynamics.mesoscopic import log_activity, predict
 from latentspike.dynamics.parts import Values
+from latentspike.dynamics.single_neurons import log_spikes
 
 K, N_BINS = 2, 12
 # each costs a compilation; a bin of another width is times, rates and thresholds of another scale

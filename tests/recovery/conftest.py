@@ -63,3 +63,17 @@ def run_tiny(tmp_path, capsys):
         return results
 
     return run
+
+
+@pytest.fixture
+def check_tiny(request, run_tiny):
+    """Runs a study, and what its small run shows, where there is something."""
+
+    def check(name, shown):
+        if name not in shown:
+            request.getfixturevalue("plainly")
+        results = run_tiny(name)
+        if name in shown:
+            shown[name](results)
+
+    return check

@@ -43,9 +43,5 @@ SHOWN = {
 @pytest.mark.parametrize(
     "name", [study.name for study in STUDIES if study.name.startswith("keshtkaran")]
 )
-def test_tiny(name, run_tiny, request):
-    if name not in SHOWN:
-        request.getfixturevalue("plainly")
-    results = run_tiny(name)
-    if name in SHOWN:
-        SHOWN[name](results)
+def test_tiny(name, check_tiny):
+    check_tiny(name, SHOWN)

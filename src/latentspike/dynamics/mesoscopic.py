@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from latentspike.dynamics.drive import Drive, drive
-from latentspike.dynamics.escape import expected_spikes, log_fire
+from latentspike.dynamics.escape import expected_spikes
 from latentspike.dynamics.filters import delayed, varying_first_order
 from latentspike.dynamics.parts import Values
 from latentspike.dynamics.stepping import Mesoscopic
@@ -239,64 +239,3 @@ def _behind(series: jax.Array, before: jax.Array, n_ages: int) -> jax.Array:
     """Padded so that the slice from ``n_ages − age`` is the series ``age + 1`` bins earlier."""
     pad = jnp.broadcast_to(before, (*series.shape[:-1], n_ages + 2))
     return jnp.concatenate([pad, series[..., :-1]], -1)
-
-
-def log_spikes(
-    system: Mesoscopic,
-    values: Values,
-    driven: Drive,
-    *,
-    spikes: jax.Array,
-    ages: jax.Array,
-    population: np.ndarray,
-) -> jax.Array:
-    """Log-probability of what each observed neuron did in each bin.
-
-    Parameters
-    ----------
-    driven : free potentials
-    spikes : [..., bins, neurons], 0 or 1
-    ages, population : as in `log_firing`
-
-    Returns
-    -------
-    [..., bins, neurons]; a spike within the refractory period has the hazard at reset.
-    """
-    fire, stay = log_firing(system, values, driven, ages=ages, population=population)
-    return jnp.where(spikes > 0, fire, stay)
-
-
-def log_firing(
-    system: Mesoscopic, values: Values, driven: Drive, *, ages: jax.Array, population: np.ndarray
-) -> tuple[jax.Array, jax.Array]:
-    """Log-probabilities that neurons of given ages fire in a bin, and that they do not.
-
-    Parameters
-    ----------
-    driven : free potentials
-    ages : int [..., bins, neurons]; bins since the last spike (0: the bin before), −1 where there
-        was none yet: such a neuron counts as recovered
-    population : int [neurons], which population each belongs to
-
-    Returns
-    -------
-    Two arrays like ``ages``
-    """
-    ages = jnp.swapaxes(ages, -1, -2)
-    of = lambda x: jnp.asarray(x)[..., population, None]  # noqa: E731
-    refractory = of(np.array(system.refractory_bins))
-    potential = driven.potential[..., population, :]
-    release = jnp.arange(potential.shape[-1]) - 1 - ages + refractory
-    last = potential.shape[-1] - 1
-    at_release = jnp.take_along_axis(potential, jnp.clip(release, 0, last), -1)
-    at_release = jnp.where(release >= 0, at_release, of(driven.initial))
-    reset = type(driven.reset)(*[of(x) for x in driven.reset])
-    pull = reset.pull(jnp.maximum(ages - refractory, 0)) * at_release
-    pull = jnp.where(ages < 0, 0.0, pull)
-    own = values._replace(threshold=jnp.asarray(values.threshold)[population])
-    log_x = log_expected(system, own, potential, pull, reset.per_bin)
-    is_clamped = (ages >= 0) & (ages < refractory)
-    at_reset = np.log(system.bin_width) - of(values.threshold)
-    fire = log_fire(jnp.where(is_clamped, at_reset, log_x))
-    stay = -jnp.where(is_clamped, 0.0, expected_spikes(log_x))
-    return jnp.swapaxes(fire, -1, -2), jnp.swapaxes(stay, -1, -2)

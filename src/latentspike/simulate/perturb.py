@@ -24,6 +24,10 @@ _CONTRAST = 0.5  # of the two activities, beyond which one of them counts as act
 _BATCH = 50  # trials that are simulated together
 
 
+class NoWinner(ValueError):
+    """Hardly any trial of a pulse experiment has an active population before the pulse."""
+
+
 @dataclass(frozen=True, eq=False)
 class PulseTrials:
     """Trials in which the active or the silent one of two populations was stimulated.
@@ -126,7 +130,7 @@ def pulse_experiment(  # noqa: PLR0913  (one call says everything about an exper
         active.append(winner[wanted])
         n_kept, n_run = n_kept + int(wanted.sum()), n_run + 1
         if n_run >= 4 and n_kept < 0.05 * n_run * _BATCH:
-            raise ValueError(
+            raise NoWinner(
                 f"only {n_kept} of {n_run * _BATCH} trials have a winner before the pulse at "
                 f"{pulse.start:g} s: start it later, or check that the network has two states"
             )

@@ -28,7 +28,7 @@ from latentspike.models.neulvm import NeuLVM
 from latentspike.plot import save
 from latentspike.plot.switching import switch_probabilities
 from latentspike.simulate import Pulse, pulse_experiment, winner_take_all
-from latentspike.simulate.perturb import Kind, PulseTrials, Target
+from latentspike.simulate.perturb import Kind, NoWinner, PulseTrials, Target
 from latentspike.studies.common import arguments, keep, tabulated
 from latentspike.studies.winner_take_all_figures import pulses as draw_pulses
 
@@ -115,7 +115,7 @@ def _run(seed: int, options: Any) -> dict[str, Any]:
                     trials, outcomes = pulsed(
                         network, kind, target, pulse, seed=seed, options=options
                     )
-                except ValueError as error:  # a fit may have no two states
+                except NoWinner as error:  # a fit may have no two states
                     print(f"  {condition:32s}{name:18s}{error}", flush=True)
                     continue
                 shown[target, name] = trials, outcomes

@@ -99,11 +99,20 @@ def read_checkpoint(
     for name, value in identity.items():
         stored = header["identity"].get(name)
         if stored != value:
+            where, was, now = _first_difference(name, stored, value)
             raise ValueError(
-                f"{path} belongs to another run: {name} was {stored!r}, now {value!r}; "
+                f"{path} belongs to another run: {where} was {was!r}, now {now!r}; "
                 "resume with the same data, configuration and seed, or use another folder"
             )
     return arrays, header["progress"]
+
+
+def _first_difference(name: str, stored: Any, now: Any) -> tuple[str, Any, Any]:
+    """Where two nested tables differ first, and what stands there; None where nothing does."""
+    if not (isinstance(stored, dict) and isinstance(now, dict)):
+        return name, stored, now
+    key = next(k for k in [*now, *stored] if stored.get(k) != now.get(k))
+    return _first_difference(f"{name}.{key}", stored.get(key), now.get(key))
 
 
 def below(prefix: str, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

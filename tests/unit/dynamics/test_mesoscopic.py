@@ -9,8 +9,9 @@ from jax.flatten_util import ravel_pytree
 from latentspike.dynamics.bin_by_bin import predict_bin_by_bin
 from latentspike.dynamics.drive import drive
 from latentspike.dynamics.escape import expected_spikes
-from latentspike.dynamics.mesoscopic import log_activity, log_spikes, predict
+from latentspike.dynamics.mesoscopic import log_activity, predict
 from latentspike.dynamics.parts import Values
+from latentspike.dynamics.single_neurons import log_spikes
 from latentspike.dynamics.stepping import Mesoscopic, Stepping
 
 WIDTH = 0.002

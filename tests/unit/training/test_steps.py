@@ -187,7 +187,7 @@ def test_a_folder_with_steps_is_not_overwritten(tmp_path):
 )
 def test_steps_of_another_run_say_what_differs(name, change, tmp_path):
     walk(tmp_path)
-    with pytest.raises(ValueError, match=f"belongs to another run: {name} was"):
+    with pytest.raises(ValueError, match=rf"belongs to another run: {name}\S* was"):
         walk(tmp_path, resume=True, **change)
 
 

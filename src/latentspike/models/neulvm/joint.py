@@ -10,8 +10,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from latentspike.dynamics.drive import drive
-from latentspike.dynamics.mesoscopic import log_activity, log_firing, predict_driven
+from latentspike.dynamics.mesoscopic import log_activity, predict_driven
 from latentspike.dynamics.parts import Values
+from latentspike.dynamics.single_neurons import log_firing
 from latentspike.dynamics.stepping import Mesoscopic
 from latentspike.models.neulvm.problem import Problem
 

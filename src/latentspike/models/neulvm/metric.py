@@ -18,7 +18,8 @@ import scipy.linalg
 import scipy.sparse
 
 from latentspike.dynamics.drive import drive
-from latentspike.dynamics.mesoscopic import log_firing, predict_driven
+from latentspike.dynamics.mesoscopic import predict_driven
+from latentspike.dynamics.single_neurons import log_firing
 from latentspike.dynamics.stepping import Mesoscopic
 from latentspike.models.neulvm.joint import external, free_mean, initial_rate
 from latentspike.models.neulvm.problem import Problem

@@ -272,8 +272,9 @@ class NeuLVM:
         have no posterior.
         """
         if np.size(params.get("draws", ())):
-            lost = lost_track(params) if self.estimation.method == "particles" else []
-            return lost + warnings_for(self.identifiability(params))
+            is_swarm = self.estimation.method == "particles"
+            said = warnings_for(self.identifiability(params), is_swarm=is_swarm)
+            return (lost_track(params) if is_swarm else []) + said
         names, free = self.network.free_names, np.asarray(params["free"], float)
         return warnings_without_posterior(names, *self.network.bounds, free)
 

@@ -16,10 +16,10 @@ import numpy as np
 
 from latentspike.dynamics.bin_by_bin import State, start
 from latentspike.dynamics.drive import Reset, reset
-from latentspike.dynamics.escape import expected_spikes, log_fire
 from latentspike.dynamics.free_run import Random, next_bin
 from latentspike.dynamics.mesoscopic import log_expected
 from latentspike.dynamics.parts import Values
+from latentspike.dynamics.single_neurons import of_age
 from latentspike.dynamics.stepping import Mesoscopic
 from latentspike.models.neulvm.metric import to_free
 from latentspike.models.neulvm.problem import Problem
@@ -161,11 +161,8 @@ def log_seen(
     own = values._replace(threshold=jnp.asarray(values.threshold)[population])
     wide = (x[:, None] for x in (potential[population], own_pull, own_reset.per_bin))
     log_x = log_expected(system, own, *wide)[:, 0]
-    is_clamped = (ages >= 0) & (ages < refractory)
-    at_reset = np.log(system.bin_width) - own.threshold
-    fire = log_fire(jnp.where(is_clamped, at_reset, log_x))
-    stay = -jnp.where(is_clamped, 0.0, expected_spikes(log_x))
-    fire, stay = (jnp.logaddexp(x, np.log(_SURPRISE)) for x in (fire, stay))
+    known = of_age(system, log_x, ages, refractory=refractory, threshold=own.threshold)
+    fire, stay = (jnp.logaddexp(x, np.log(_SURPRISE)) for x in known)
     each = jnp.where(fired > 0, fired * fire, 0.0) + jnp.where(stayed > 0, stayed * stay, 0.0)
     return jnp.sum(each)
 

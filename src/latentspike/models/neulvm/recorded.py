@@ -100,7 +100,7 @@ def draw_spikes(
 ) -> jax.Array:
     """Spikes of single neurons that the populations drive, bin by bin.
 
-    The rule is that of `latentspike.dynamics.mesoscopic.log_spikes`. Before the first bin the
+    The rule is that of `latentspike.dynamics.single_neurons.log_spikes`. Before the first bin the
     neurons run for as long as the model remembers, at the stationary potential.
 
     Parameters

@@ -17,6 +17,8 @@ _TOGETHER = 0.1  # variance of a combination, against that of its parts if they 
 _PART = 0.35  # weight in a direction of unit length from which a parameter belongs to it
 _EDGE, _PILED = 0.05, 0.3  # share of a box at its end, and of the draws in it
 _R_HAT, _FEW = 1.1, 50
+_FEW_FREE = 3  # parameters, for which a swarm is worth trying
+_INSTEAD = ", or try estimation.method = 'particles', which suits so few parameters"
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,14 +123,15 @@ def identifiability(
     return Identifiability(names, low, high, draws)
 
 
-def warnings_for(found: Identifiability) -> list[str]:
+def warnings_for(found: Identifiability, *, is_swarm: bool = False) -> list[str]:
     """What a reader of the fitted values must know; empty if there is nothing.
 
     Parameters
     ----------
     found : of `identifiability`
+    is_swarm : draws are those of passes of a swarm, one pass after the other, not of a chain
     """
-    said = _about_the_chain(found)
+    said = _about_the_passes(found) if is_swarm else _about_the_chain(found)
     groups = _known_together(found)
     in_groups = {i for group, _ in groups for i in group}
     for i, name in enumerate(found.names):
@@ -184,7 +187,7 @@ def _about_the_chain(found: Identifiability) -> list[str]:
         return [
             f"The chain has not converged: R-hat is {found.r_hat[worst]:.2f} for "
             f"{found.names[worst]} (1.00 is best); raise estimation.n_warmup and "
-            "estimation.n_draws"
+            "estimation.n_draws" + _INSTEAD * (len(found.names) <= _FEW_FREE)
         ]
     if found.n_effective[fewest] < _FEW:
         return [
@@ -192,6 +195,18 @@ def _about_the_chain(found: Identifiability) -> list[str]:
             f"{found.n_effective[fewest]:.0f} independent ones; raise estimation.n_draws"
         ]
     return []
+
+
+def _about_the_passes(found: Identifiability) -> list[str]:
+    if not found.names or len(found.draws) < FEWEST:
+        return []
+    worst = int(np.argmax(found.r_hat))
+    if not found.r_hat[worst] > _R_HAT:
+        return []
+    return [
+        f"Passes of the swarm disagree: R-hat is {found.r_hat[worst]:.2f} for "
+        f"{found.names[worst]} (1.00 is best); raise estimation.n_particles"
+    ]
 
 
 def _edge(draws: np.ndarray, low: float, high: float) -> str:

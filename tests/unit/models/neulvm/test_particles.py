@@ -8,7 +8,7 @@ import pytest
 from latentspike import SpikeData
 from latentspike.dynamics import Free, Mesoscopic, Network, Population, Stepping
 from latentspike.dynamics.drive import drive
-from latentspike.dynamics.mesoscopic import log_firing
+from latentspike.dynamics.single_neurons import log_firing
 from latentspike.models.neulvm import Estimation, NeuLVM, narrowing, particles
 from latentspike.models.neulvm.narrowing import one_pass, share_of_passes, to_parameters
 from latentspike.models.neulvm.particles import follow, of_trial

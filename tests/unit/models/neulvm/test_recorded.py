@@ -7,7 +7,7 @@ import pytest
 
 from latentspike.dynamics import Free, Network, Population
 from latentspike.dynamics.drive import drive
-from latentspike.dynamics.mesoscopic import log_spikes
+from latentspike.dynamics.single_neurons import log_spikes
 from latentspike.dynamics.stepping import Mesoscopic, Stepping
 from latentspike.models.neulvm import NeuLVM
 from latentspike.models.neulvm.problem import ages_of
