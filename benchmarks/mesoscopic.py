@@ -8,7 +8,7 @@ from which its gradient in the parameters follows by finite differences (one val
 and one more) and the one in the activity as reverse mode would give it at best (five values).
 Ratios are of the same minute. Then the cost against T, K, ages and hidden neurons, what the
 compiled program needs in memory, and free simulation per bin. Before them a step of a fit by
-either method, and with ``--fit`` whole fits with their defaults.
+each method, and with ``--fit`` whole fits with their defaults.
 """
 
 from __future__ import annotations
@@ -198,12 +198,16 @@ def simulation(n_bins: int) -> None:
 
 
 def iterations(n_bins: int, is_whole: bool) -> None:
-    """Seconds of a step of either method, the second of a fit, and of a whole fit."""
+    """Seconds of a step of each method, the second of a fit, and of a whole fit."""
     network = winner_take_all(free=True)
     activity = lif_network(winner_take_all(), n_bins * WIDTH, seed=0)
     data = activity.record(PER_POPULATION, WIDTH, seed=0)
     neurons = neurons_by_population(data.neuron_ids)
-    per_step = {"hard": "iteration of Baum–Viterbi (E and M)", "sampling": "step of the sampler"}
+    per_step = {
+        "hard": "iteration of Baum–Viterbi (E and M)",
+        "sampling": "step of the sampler",
+        "particles": "pass of a swarm of 1000",
+    }
     print("estimation, 12 free parameters, nine neurons")
     for method, what in per_step.items():
         model = NeuLVM(network, neurons=neurons, estimation=Estimation(method=method))

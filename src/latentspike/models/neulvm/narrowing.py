@@ -21,7 +21,7 @@ _WIDEST, _LEAST = 1.0, 0.01  # walk of the logits in a trial: first, and smalles
 _SHRINK = np.sqrt(10.0)  # of the walk, from pass to pass
 _WIDER = 2.0  # than what a pass has found is where the next begins
 _LOST = 5.0  # nats below the best: such a pass has lost track of the spikes
-_PER_SWARM = 25  # samples of an activity that a swarm stands for
+_PER_SWARM, _MOST_SWARMS = 25, 8  # samples of an activity that a swarm stands for; of a trial
 _EDGE = 0.02  # of a box: the first swarm does not begin on its boundary
 
 
@@ -194,14 +194,14 @@ def followed(
     """Mean and standard deviation of the counts of one trial, [bins, K] each.
 
     Swarms begin at the posterior draws of the parameters and walk as in the fit; there are as many
-    as hold the samples asked for; those that lost track of the spikes do not count.
+    as hold the samples asked for, up to eight; those that lost track of the spikes do not count.
     """
     draws = np.atleast_2d(np.asarray(params.get("draws", params["free"]), float))
     low, high = np.asarray(problem.low, float), np.asarray(problem.high, float)
     shares = np.clip((draws - low) / (high - low), 1e-6, 1 - 1e-6)
     places = np.arange(settings.n_particles) * len(draws) // settings.n_particles
     walk = float(params.get("walk", _LEAST))
-    n_swarms = max(1, -(-n_samples // _PER_SWARM))
+    n_swarms = min(max(1, -(-n_samples // _PER_SWARM)), _MOST_SWARMS)
     found = [
         one_pass(system, problem, logit(shares)[places], walk, key=jax.random.fold_in(key, i))
         for i in range(n_swarms)
