@@ -95,10 +95,9 @@ def _detects(results: Results, method: str) -> Finding:
 
 
 _WHY = (
-    "Spikes of two neurons can be explained by several numbers of clusters. Our fits stay in one "
-    "that their first guess leads to: they show three clusters, or two, where the network has "
-    "four, or volleys at another phase, and other neurons give another answer. The paper shows one "
-    "draw of them."
+    "Spikes of two neurons can be explained by several numbers of clusters, and Baum–Viterbi stays "
+    "in one that its first guess leads to: three clusters, or two, where the network has four, or "
+    "volleys at another phase. Other neurons give another answer; the paper shows one draw of them."
 )
 
 

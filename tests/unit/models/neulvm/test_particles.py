@@ -174,6 +174,30 @@ def test_a_fit_of_several_trials_goes_on_where_it_was_stopped(tmp_path, volleys)
         np.testing.assert_array_equal(resumed.params[name], straight.params[name])
 
 
+def test_a_network_that_is_known_is_only_followed():
+    data = recorded(missing=True)
+    members = {"E": data.neuron_ids[:3].tolist(), "I": data.neuron_ids[3:].tolist()}
+    model = NeuLVM(
+        network(5.0),
+        neurons=members,
+        stepping=Stepping(max_age=0.06),
+        estimation=Estimation(method="particles", n_particles=30, n_passes=2, n_draws=4),
+    )
+    fitted = fit(model, data, options=RunOptions(show=False), key=KEY)
+    assert model.parameters(fitted.params) == {} and model.warnings(fitted.params) == []
+    found = fitted.infer(data, n_samples=4, key=KEY)
+    assert found.population_activity.shape == (1, 80, 2)
+    assert np.all(found.population_activity >= 0) and found.population_activity.max() > 0
+
+
+def test_a_swarm_that_lost_track_says_so():
+    kept = {"start_values": np.array([-300.0, -210, -201, -200])}
+    lost = {"start_values": np.array([-300.0, -200, -290, -280])}
+    assert narrowing.lost_track(kept) == []
+    [said] = narrowing.lost_track(lost)
+    assert "2 of the last 2 passes" in said and "n_particles" in said
+
+
 def test_parameters_stay_in_their_boxes(volleys):
     system = Mesoscopic.of(CLUSTERS.network, 0.001, CLUSTERS.stepping)
     problem = make_problem(CLUSTERS.network, system, {}, volleys)
