@@ -5,7 +5,8 @@
 Parts (`--only`): "spectra", power spectra and order of the cluster state against the strength J;
 "strengths", J recovered from six neurons for J = 59…65, `--seeds` data sets each (each a second of
 a network run of its own); "neurons", J recovered from 1, 2, 5, 10 and 599 neurons of one trial that
-goes from four clusters to three. Beside each the numbers of the paper's Tables S3 and S4, and the
+goes from four clusters to three (599 are fitted by a chain: hundreds of neurons leave no choice of
+volleys, and a swarm loses track of them). Beside each the numbers of the paper's Tables S3 and S4, and the
 fit that takes the smoothed spikes for the activity. Every fit that has ended is a file: the same
 command goes on where it was stopped.
 """
@@ -27,6 +28,7 @@ from latentspike.studies.common import arguments, fit_arguments, keep, kept_befo
 
 PARTS = ("spectra", "strengths", "neurons")
 METHOD = "particles"  # chains do not move between the ways to place volleys
+MANY = 100  # neurons that leave no choice of volleys, and of which a swarm loses track
 SPECTRA_AT = tuple(np.arange(58.0, 65.01, 0.5).tolist())  # mV
 TRANSITION_AT = 60.32  # mV
 N_RECORDED = 60  # of 600 neurons, whose spectra are averaged
@@ -97,11 +99,11 @@ def show_spectra(rows: list[dict[str, Any]], options: Any) -> list[dict[str, Any
     return [{k: v for k, v in row.items() if k != "spectrum"} for row in rows]
 
 
-def _settings(options: Any, **own: Any) -> dict[str, Any]:
+def _settings(options: Any, method: str, **own: Any) -> dict[str, Any]:
     own_to_method = {"n_starts": options.starts, "n_warmup": options.warmup}
-    if options.method == METHOD:
+    if method == METHOD:
         own_to_method = {"n_particles": options.particles, "n_passes": options.passes}
-    estimation = {"method": options.method, "n_draws": options.draws, **own_to_method}
+    estimation = {"method": method, "n_draws": options.draws, **own_to_method}
     return {
         "duration": options.fit_duration,
         "estimation": estimation,
@@ -119,9 +121,11 @@ def jobs_of(part: str, options: Any) -> dict[tuple[float, int], Job]:
             own: dict[str, Any] = {"strength": value, "n_neurons": 6, "is_transition": False}
             if part == "neurons":
                 own = {"strength": TRANSITION_AT, "n_neurons": value, "is_transition": True}
+            is_chain = options.method == METHOD and own["n_neurons"] > MANY
+            method = "sampling" if is_chain else options.method
             folder = options.out / f"{part}-{options.method}" / f"{value:g}-{seed}"
             function = "latentspike.studies.cluster_fits:run_fit"
-            jobs[value, seed] = Job(folder, function, _settings(options, seed=seed, **own))
+            jobs[value, seed] = Job(folder, function, _settings(options, method, seed=seed, **own))
     return jobs
 
 
