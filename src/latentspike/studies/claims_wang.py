@@ -146,8 +146,8 @@ def _full_observability_fails(results: Results) -> Finding:
 
 
 _WHY_FEW = (
-    "One or two neurons can be explained by three clusters at a lower J as well as by four, and a "
-    "fit stays in the state that its first guess leads to (see Fig. 2D, E)."
+    "One or two neurons are explained by three clusters at a lower J nearly as well as by four, so "
+    "that J comes out a little low."
 )
 NEURONS = (
     Claim("Fig. 2F", "With few observed neurons neuLVM recovers J where a method that assumes full "

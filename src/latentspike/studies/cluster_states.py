@@ -6,9 +6,9 @@ Parts (`--only`): "spectra", power spectra and order of the cluster state agains
 "strengths", J recovered from six neurons for J = 59…65, `--seeds` data sets each (each a second of
 a network run of its own); "neurons", J recovered from 1, 2, 5, 10 and 599 neurons of one trial that
 goes from four clusters to three (599 are fitted by a chain: hundreds of neurons leave no choice of
-volleys, and a swarm loses track of them). Beside each the numbers of the paper's Tables S3 and S4, and the
-fit that takes the smoothed spikes for the activity. Every fit that has ended is a file: the same
-command goes on where it was stopped.
+volleys, and a swarm loses track of them). Beside each the numbers of the paper's Tables S3 and S4,
+and the fit that takes the smoothed spikes for the activity. Every fit that has ended is a file: the
+same command goes on where it was stopped.
 """
 
 from __future__ import annotations
