@@ -140,7 +140,7 @@ STUDIES = (
               "--only neurons --seeds 10 --fully-observed-starts 200",
               has_jobs=True,
               tiny=f"--only neurons --neurons 2 {_TINY_FIT}"),),
-        Cost(15, "20 fits of 55 s, five with 599 neurons of 150 s (measured on a busy core), by twos"),
+        Cost(15, "20 fits of 55 s, 5 with 599 neurons of 150 s (on a busy core), two at a time"),
         Cost(110, "by laptop's: 50 such fits and 200 starts of the other method, two at a time"),
         wang.NEURONS,
         also=("fig2f",),
