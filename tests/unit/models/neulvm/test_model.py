@@ -106,7 +106,7 @@ BAD = [
     ({"network": NET, "stepping": {"max_age": "long"}}, r"neulvm\.stepping\.max_age must be float"),
     ({"network": NET, "stepping": {"max_age": -1}}, "max_age must be seconds"),
     ({"network": NET, "estimation": {"n_draw": 3}}, r"unknown key neulvm\.estimation\.n_draw"),
-    ({"network": NET, "estimation": {"method": "em"}}, r"method must be sampling or particles or hard"),
+    ({"network": NET, "estimation": {"method": "em"}}, "or particles or hard, got 'em'"),
 ]
 
 
