@@ -13,10 +13,24 @@ import numpy as np
 
 from latentspike.dynamics.drive import mean_decay, reset, same_bin_kernel, time_ratios
 from latentspike.dynamics.escape import expected_spikes
-from latentspike.dynamics.mesoscopic import Prediction, Sums, log_expected, moments
+from latentspike.dynamics.mesoscopic import (
+    TINY,
+    Prediction,
+    Sums,
+    log_expected,
+    moments,
+    settled_pull,
+)
 from latentspike.dynamics.parts import Values
 from latentspike.dynamics.stepping import Mesoscopic
 from latentspike.dynamics.survivors import count_variance, survivors
+
+
+class Old(NamedTuple):
+    """What is left of the last spikes of the neurons older than all classes."""
+
+    pull: jax.Array  # [K], mV, mean over them
+    count: jax.Array  # [K], share of the population that they are, as if nothing were left
 
 
 class State(NamedTuple):
@@ -30,6 +44,7 @@ class State(NamedTuple):
     pull: jax.Array  # [K, ages], mV, of the last spike on each age class
     mass: jax.Array  # [K, classes], share of the population in each; a last one of old neurons
     doubtful: jax.Array  # [K, classes], variance of the same × N; those who fire are known
+    old: Old
 
 
 class Bin(NamedTuple):
@@ -70,9 +85,11 @@ def start(system: Mesoscopic, values: Values, initial_rate: jax.Array) -> State:
     fired = jnp.broadcast_to(before[:, None], (k, n_ages))
     survival = jnp.exp(log_survival)
     mass, doubt = survival[:, :-1] * fired, -jnp.expm1(log_survival)
+    old = jnp.maximum(1.0 - jnp.sum(mass, 1), 0.0)
+    joining = columns.pull(ages[:, -1:] + 1)[:, 0] * potential
+    settled = settled_pull(joining, _fire_of_old(system, values, potential), pulled.decay)
     if system.stepping.has_old:
-        old = jnp.maximum(1.0 - jnp.sum(mass, 1, keepdims=True), 0.0)
-        mass = jnp.concatenate([mass, old], 1)
+        mass = jnp.concatenate([mass, old[:, None]], 1)
     return State(
         membrane=membrane,
         synapse=synapse,
@@ -82,6 +99,7 @@ def start(system: Mesoscopic, values: Values, initial_rate: jax.Array) -> State:
         pull=pull,
         mass=mass,
         doubtful=doubt[:, : mass.shape[1]] * mass,
+        old=Old(settled, old),
     )
 
 
@@ -97,6 +115,13 @@ def _expected(
     per_bin = reset(system, values).per_bin[:, None]
     log_x = log_expected(system, values, potential[:, None], pull, per_bin)
     return jnp.where(_ages(system) >= 0, expected_spikes(log_x), 0.0)
+
+
+def _fire_of_old(system: Mesoscopic, values: Values, potential: jax.Array) -> jax.Array:
+    """Probability to fire of neurons that feel no last spike any more, [K]."""
+    zero = jnp.zeros(())
+    log_x = log_expected(system, values, potential[:, None], zero, zero)
+    return -jnp.expm1(-expected_spikes(log_x[:, 0]))
 
 
 def open_bin(system: Mesoscopic, values: Values, state: State, current: jax.Array) -> Bin:
@@ -144,8 +169,9 @@ def outcome(
     """
     expected = _expected(system, values, potential, state.pull)
     if system.stepping.has_old:
-        zero = jnp.zeros(())
-        old = log_expected(system, values, potential[:, None], zero, zero)
+        per_bin = reset(system, values).per_bin[:, None]
+        wide = (potential[:, None], state.old.pull[:, None], per_bin)
+        old = log_expected(system, values, *wide)
         expected = jnp.concatenate([expected, expected_spikes(old)], 1)
     mass, doubtful = state.mass, state.doubtful
     # computed once: each of the sums would take the exponentials again
@@ -188,12 +214,19 @@ def close_bin(
     mass = silent * state.mass
     if is_conditioned:
         mass = survivors(state.mass, state.doubtful, found.fire, activity)
+    staying = state.old.count * (1.0 - _fire_of_old(system, values, potential))
+    joining = mass[:, system.n_ages - 1]
+    count = staying + joining
+    pulled_by = pulled.decay * (staying * state.old.pull + joining * state.pull[:, -1])
+    has_some = count > TINY
+    mean_pull = jnp.where(has_some, pulled_by / jnp.where(has_some, count, 1.0), 0.0)
     return state._replace(
         recent=jnp.concatenate([activity[None], state.recent[:-1]]),
         last_potential=potential,
         pull=pull,
         mass=_one_older(system, mass, activity[:, None]),
         doubtful=_one_older(system, doubtful, newest),
+        old=Old(mean_pull, count),
     )
 
 

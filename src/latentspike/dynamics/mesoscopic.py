@@ -19,7 +19,7 @@ from latentspike.dynamics.parts import Values
 from latentspike.dynamics.stepping import Mesoscopic
 
 _STEEPEST = 6.0  # mV per bin: the correction for the slope of the voltage is not taken further
-_TINY = 1e-150  # below, a quotient of doubtful masses has no finite gradient
+TINY = 1e-150  # below, a quotient of doubtful masses has no finite gradient
 
 
 class Prediction(NamedTuple):
@@ -116,7 +116,7 @@ def moments(system: Mesoscopic, sums: Sums) -> tuple[jax.Array, jax.Array, jax.A
     What the classes do not hold (Wang et al. 2022, Eq. 6) fires as the doubtful ones do.
     """
     sizes = np.array(system.sizes)[:, None]
-    has_doubt = sums.doubtful > _TINY
+    has_doubt = sums.doubtful > TINY
     safe = jnp.where(has_doubt, sums.doubtful, 1.0)
     missing = 1.0 - sums.mass
     extra = jnp.where(has_doubt, sums.doubtful_fire / safe, 0.0)
@@ -128,7 +128,7 @@ def moments(system: Mesoscopic, sums: Sums) -> tuple[jax.Array, jax.Array, jax.A
         return mean, slope, mean / sizes + 0.1 * system.bin_width / sizes
     silent = 1.0 - mean
     if kind == "refined":
-        fires = sums.fire > _TINY
+        fires = sums.fire > TINY
         silent = jnp.where(fires, sums.spread / jnp.where(fires, sums.fire, 1.0), silent)
     return mean, slope, mean * silent / sizes + 1.0 / sizes**2
 
@@ -139,7 +139,7 @@ def _log_det(system: Mesoscopic, slope: jax.Array, same_bin: jax.Array) -> jax.A
         return jnp.zeros((*slope.shape[:-2], slope.shape[-1]))
     slope = jnp.swapaxes(slope, -1, -2)
     if system.n_populations == 1:
-        return jnp.log(jnp.abs(1.0 - slope[..., 0] * same_bin[0, 0]) + _TINY)
+        return jnp.log(jnp.abs(1.0 - slope[..., 0] * same_bin[0, 0]) + TINY)
     matrix = jnp.eye(system.n_populations) - slope[..., :, None] * same_bin
     return jnp.linalg.slogdet(matrix)[1]
 
@@ -200,30 +200,67 @@ def _over_ages(
     sums = Sums(*[x[..., 1:] for x in sums])
     if not system.stepping.has_old:
         return sums
-    joining = survival[..., 1:] * window(fired, jnp.array(n_ages))[..., 1:]
-    return _with_old(system, values, driven.potential, sums, (joining, doubt[..., 1:]))
+    joining = Joining(
+        mass=survival * window(fired, jnp.array(n_ages)),
+        doubt=doubt,
+        pull=reset.pull(n_ages - refractory)[..., None] * window(at_release, jnp.array(n_ages)),
+    )
+    return _with_old(system, values, driven, sums, joining)
+
+
+class Joining(NamedTuple):
+    """Neurons of the age at which they join the old class in each bin, the stationary one first."""
+
+    mass: jax.Array  # [..., K, 1 + bins]
+    doubt: jax.Array
+    pull: jax.Array  # mV
 
 
 def _with_old(
-    system: Mesoscopic,
-    values: Values,
-    potential: jax.Array,
-    sums: Sums,
-    joining: tuple[jax.Array, jax.Array],
+    system: Mesoscopic, values: Values, driven: Drive, sums: Sums, joining: Joining
 ) -> Sums:
-    """With the neurons older than all classes, whose last spike is forgotten."""
-    zero = jnp.zeros(())
-    expected = expected_spikes(log_expected(system, values, potential, zero, zero))
-    mass_in, doubt = joining
+    """With the neurons older than all classes, which feel the mean of what is left of their pulls.
+
+    How many of them are left, for that mean, is counted as if nothing were: else it would depend on
+    itself, and only time in its order could tell it.
+    """
+    decay = driven.reset.decay[..., None]
+    potential = jnp.concatenate([driven.initial[..., None], driven.potential], -1)
+
+    def left_under(pull: jax.Array) -> tuple[jax.Array, jax.Array]:
+        per_bin = driven.reset.per_bin[..., None]
+        expected = expected_spikes(log_expected(system, values, potential, pull, per_bin))
+        return expected, -jnp.expm1(-expected)
+
+    _, free_fire = left_under(jnp.zeros(()))
+    settled = settled_pull(joining.pull[..., :1], free_fire[..., :1], decay)
     # at the start, whoever is in no class is old
     first = jnp.maximum(1.0 - sums.mass[..., :1], 0.0)
-    mass_in = jnp.concatenate([first, mass_in[..., 1:]], -1)
-    fire = -jnp.expm1(-expected)
+    mass_in = jnp.concatenate([first, joining.mass[..., 2:]], -1)
+    pull_in = jnp.concatenate([settled, joining.pull[..., 2:]], -1)
+    left = _one_later(1.0 - free_fire[..., 1:])
+    together = varying_first_order(mass_in, left)
+    pulled = varying_first_order(mass_in * pull_in, decay * left)
+    has_some = together > TINY
+    pull = jnp.where(has_some, pulled / jnp.where(has_some, together, 1.0), 0.0)
+    expected, fire = (x[..., 1:] for x in left_under(jnp.concatenate([settled, pull], -1)))
     left = _one_later(1.0 - fire)
     mass = varying_first_order(mass_in, left)
-    doubtful_in = doubt * mass_in + left * (1.0 - left) * _one_later(mass)
+    doubtful_in = joining.doubt[..., 1:] * mass_in + left * (1.0 - left) * _one_later(mass)
     doubtful = varying_first_order(doubtful_in, left**2)
     return sums.plus(mass, doubtful, expected, fire)
+
+
+def settled_pull(joining: jax.Array, fire: jax.Array, decay: jax.Array) -> jax.Array:
+    """Mean pull on the old class, mV, where as many join it in every bin as leave it.
+
+    Parameters
+    ----------
+    joining : mV, of those who join
+    fire : probability to fire in a bin
+    decay : of a pull from bin to bin
+    """
+    return joining * fire / (1.0 - decay * (1.0 - fire))
 
 
 def _one_later(series: jax.Array) -> jax.Array:

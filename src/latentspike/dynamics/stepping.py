@@ -8,7 +8,7 @@ from typing import Literal
 
 from latentspike.dynamics.network import Free, Network
 
-_MEMBRANE_TIMES = 5  # of memory: after three, switching is lost (spec, neulvm-time-stepping)
+_MEMBRANE_TIMES = 4  # of memory; three of them let example 5.2 switch a quarter more often
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Stepping:
     variance : of the activity of a bin: "refined" (sum of the age classes' binomial variances),
         "binomial" or "poisson" (the published one)
     has_old : keep the neurons that are older than ``max_age`` as one class of their own
-    max_age : s; memory of the model, by default five membrane times
+    max_age : s; memory of the model, by default four membrane times
     start : what is known of the network before a trial: it was "stationary", or nothing ("free"),
         so that the activity of the first bins is whatever suits the bins after them. For trials
         cut out of synchronous activity, which no stationary past explains.
