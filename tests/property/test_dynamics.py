@@ -92,7 +92,7 @@ def masses(values, activity, rate, *, is_conditioned):
     def one_bin(state, now):
         opened = open_bin(system, values, state, jnp.zeros(K))
         potential = opened.driven + opened.same_bin @ now
-        found = outcome(system, values, opened.state, potential)
+        found = outcome(system, values, opened, potential)
         state = close_bin(
             system, values, opened, potential, found, now, is_conditioned=is_conditioned
         )

@@ -1,11 +1,13 @@
 """The mesoscopic model one bin after the other: free simulation, and a readable reference.
 
-The same equations as `mesoscopic`, in the order in which time passes.
+The same equations as `mesoscopic`, in the order in which time passes. All arrays may have further
+axes at their end, for networks side by side with their own parameters and pasts: so the many are
+next to each other in memory, and the few populations and classes are loops over them.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -24,6 +26,8 @@ from latentspike.dynamics.mesoscopic import (
 from latentspike.dynamics.parts import Values
 from latentspike.dynamics.stepping import Mesoscopic
 from latentspike.dynamics.survivors import count_variance, survivors
+
+_NEVER = -1e30  # log of a hazard
 
 
 class Old(NamedTuple):
@@ -52,6 +56,7 @@ class Bin(NamedTuple):
 
     driven: jax.Array  # [K], mV, from all earlier bins
     same_bin: jax.Array  # [K, K]
+    left: jax.Array  # [K, classes], log of hazard × bin width at threshold, by the last spikes
     state: State  # with the bin's external current in it
 
 
@@ -65,36 +70,56 @@ class Outcome(NamedTuple):
     fire: jax.Array  # [K, classes], probability to fire
 
 
+def applied(matrix: jax.Array, vector: jax.Array) -> jax.Array:
+    """``matrix @ vector`` of [K, K, …] and [K, …].
+
+    Term by term: XLA's sum over a short axis in the middle takes a hundred times as long.
+    """
+    found = matrix[:, 0] * vector[0]
+    for source in range(1, vector.shape[0]):
+        found = found + matrix[:, source] * vector[source]
+    return found
+
+
+def like(per_population: Any, other: jax.Array) -> jax.Array:
+    """Numbers of the populations, [K] or [K, ages], with further axes as of ``other``, [K, …]."""
+    given = jnp.asarray(per_population)
+    return given.reshape(*given.shape, *[1] * (other.ndim - 1))
+
+
 def start(system: Mesoscopic, values: Values, initial_rate: jax.Array) -> State:
     """Stationary at a given rate, Hz [K]."""
-    k, n_ages = system.n_populations, system.n_ages
     before = initial_rate * system.bin_width
-    potential = values.resting + values.membrane_time * (values.strength @ initial_rate)
+    mean_input = applied(values.strength, initial_rate)
+    potential = values.resting + values.membrane_time * mean_input
     pulled = reset(system, values)
     if system.stepping.membrane == "exact":
         a, b, _ = time_ratios(system, values)
-        membrane = before / -jnp.expm1(-a)[:, None] * jnp.ones((k, 1))
+        membrane = before / -jnp.expm1(-a)[:, None]
         synapse = before / -jnp.expm1(-b)
     else:
         membrane, synapse = potential, initial_rate
-    ages = _ages(system)
+    ages = like(_ages(system), potential)
     columns = type(pulled)(*[x[:, None] for x in pulled])
     pull = columns.pull(jnp.maximum(ages, 0)) * potential[:, None]
-    expected = _expected(system, values, potential, pull)
-    log_survival = jnp.concatenate([jnp.zeros((k, 1)), -jnp.cumsum(expected, 1)], 1)
-    fired = jnp.broadcast_to(before[:, None], (k, n_ages))
+    log_x = log_expected(
+        system, values.threshold[:, None], potential[:, None], pull, columns.per_bin
+    )
+    expected = jnp.where(ages >= 0, expected_spikes(log_x), 0.0)
+    log_survival = -jnp.cumsum(expected, 1)
+    log_survival = jnp.concatenate([jnp.zeros_like(log_survival[:, :1]), log_survival], 1)
     survival = jnp.exp(log_survival)
-    mass, doubt = survival[:, :-1] * fired, -jnp.expm1(log_survival)
+    mass, doubt = survival[:, :-1] * before[:, None], -jnp.expm1(log_survival)
     old = jnp.maximum(1.0 - jnp.sum(mass, 1), 0.0)
-    joining = columns.pull(ages[:, -1:] + 1)[:, 0] * potential
+    joining = pulled.pull(ages[:, -1] + 1) * potential
     settled = settled_pull(joining, _fire_of_old(system, values, potential), pulled.decay)
     if system.stepping.has_old:
         mass = jnp.concatenate([mass, old[:, None]], 1)
     return State(
         membrane=membrane,
         synapse=synapse,
-        displaced=jnp.zeros(k),
-        recent=jnp.broadcast_to(before, (max(system.delay_bins) + 1, k)),
+        displaced=jnp.zeros_like(potential),
+        recent=jnp.broadcast_to(before, (max(system.delay_bins) + 1, *before.shape)),
         last_potential=potential,
         pull=pull,
         mass=mass,
@@ -108,20 +133,23 @@ def _ages(system: Mesoscopic) -> np.ndarray:
     return np.arange(system.n_ages) - np.array(system.refractory_bins)[:, None]
 
 
-def _expected(
-    system: Mesoscopic, values: Values, potential: jax.Array, pull: jax.Array
-) -> jax.Array:
-    """Hazard × bin width of the age classes, [K, ages]."""
+def _left(system: Mesoscopic, values: Values, state: State) -> jax.Array:
+    """Log of hazard × bin width of each class if its potential were at threshold."""
     per_bin = reset(system, values).per_bin[:, None]
-    log_x = log_expected(system, values, potential[:, None], pull, per_bin)
-    return jnp.where(_ages(system) >= 0, expected_spikes(log_x), 0.0)
+    zero = jnp.zeros((), state.pull.dtype)
+    left = log_expected(system, zero, zero, state.pull, per_bin)
+    left = jnp.where(like(_ages(system), state.last_potential) >= 0, left, _NEVER)
+    if not system.stepping.has_old:
+        return left
+    old = log_expected(system, zero, zero, state.old.pull[:, None], per_bin)
+    return jnp.concatenate([left, old], 1)
 
 
 def _fire_of_old(system: Mesoscopic, values: Values, potential: jax.Array) -> jax.Array:
     """Probability to fire of neurons that feel no last spike any more, [K]."""
-    zero = jnp.zeros(())
-    log_x = log_expected(system, values, potential[:, None], zero, zero)
-    return -jnp.expm1(-expected_spikes(log_x[:, 0]))
+    zero = jnp.zeros((), potential.dtype)
+    log_x = log_expected(system, values.threshold, potential, zero, zero)
+    return -jnp.expm1(-expected_spikes(log_x))
 
 
 def open_bin(system: Mesoscopic, values: Values, state: State, current: jax.Array) -> Bin:
@@ -134,30 +162,32 @@ def open_bin(system: Mesoscopic, values: Values, state: State, current: jax.Arra
         rate = decay * state.synapse + (1.0 - decay) * state.recent[delay, k] / width
         leak = width / values.membrane_time
         kept = (1.0 - leak) * state.membrane
-        driven = kept + leak * (values.resting + current) + width * (values.strength @ rate)
+        driven = kept + leak * (values.resting + current) + width * applied(values.strength, rate)
         state = state._replace(membrane=driven, synapse=rate)
-        return Bin(driven, jnp.zeros_like(values.strength), state)
+        left = _left(system, values, state)
+        return Bin(driven, jnp.zeros_like(values.strength), left, state)
     a, b, factor = time_ratios(system, values)
     earlier = state.recent[delay, k]
     membrane = jnp.exp(-a)[:, None] * state.membrane + earlier
     synapse = jnp.exp(-b) * state.synapse + earlier
-    effect = factor * (mean_decay(a)[:, None] ** 2 * membrane - mean_decay(b) ** 2 * synapse)
-    driven = values.resting + jnp.sum(effect, 1)
+    later = mean_decay(a)[:, None] ** 2 * membrane - mean_decay(b) ** 2 * synapse
+    driven = values.resting + applied(factor * later, jnp.ones_like(values.resting))
     share = mean_decay(a)
     driven = driven + share * state.displaced + (1.0 - share) * current
     displaced = jnp.exp(-a) * state.displaced - jnp.expm1(-a) * current
     kernel = same_bin_kernel(system, values)
     # what arrives after a delay of n bins acts in the bin where it arrives
-    arrived = jnp.where(delay > 0, state.recent[np.maximum(delay - 1, 0), k], 0.0)
-    driven = driven + kernel @ arrived
+    is_late = like(delay > 0, earlier)
+    arrived = jnp.where(is_late, state.recent[np.maximum(delay - 1, 0), k], 0.0)
+    driven = driven + applied(kernel, arrived)
     state = state._replace(membrane=membrane, synapse=synapse, displaced=displaced)
-    return Bin(driven, jnp.where(delay == 0, kernel, 0.0), state)
+    return Bin(driven, jnp.where(is_late, 0.0, kernel), _left(system, values, state), state)
 
 
 def outcome(
     system: Mesoscopic,
     values: Values,
-    state: State,
+    opened: Bin,
     potential: jax.Array,
     *,
     is_conditioned: bool = False,
@@ -167,24 +197,20 @@ def outcome(
     ``is_conditioned``: the classes hold who is left by the counts so far (see `close_bin`), nobody
     is missing from them, and the variance is that of the counts.
     """
-    expected = _expected(system, values, potential, state.pull)
-    if system.stepping.has_old:
-        per_bin = reset(system, values).per_bin[:, None]
-        wide = (potential[:, None], state.old.pull[:, None], per_bin)
-        old = log_expected(system, values, *wide)
-        expected = jnp.concatenate([expected, expected_spikes(old)], 1)
-    mass, doubtful = state.mass, state.doubtful
-    # computed once: each of the sums would take the exponentials again
-    expected, fire = jax.lax.optimization_barrier((expected, -jnp.expm1(-expected)))
+    expected = expected_spikes((potential - values.threshold)[:, None] + opened.left)
+    silent = jnp.exp(-expected)
+    fire = 1.0 - silent
+    mass, doubtful = opened.state.mass, opened.state.doubtful
     if is_conditioned:
-        mean = jnp.minimum(jnp.sum(mass * fire, -1), 1.0)
-        slope = jnp.sum(mass * expected * (1.0 - fire), -1)
-        variance = count_variance(mass, doubtful, fire) / jnp.asarray(system.sizes)
-        return Outcome(mean, slope, variance, jnp.sum(mass, -1), fire)
+        mean = jnp.minimum(jnp.sum(mass * fire, 1), 1.0)
+        slope = jnp.sum(mass * expected * silent, 1)
+        variance = count_variance(mass, doubtful, fire) / like(system.sizes, mean)
+        return Outcome(mean, slope, variance, jnp.sum(mass, 1), fire)
     each = Sums(*[jnp.zeros_like(mass)] * 7).plus(mass, doubtful, expected, fire)
-    sums = Sums(*[jnp.sum(x, -1, keepdims=True) for x in each])
-    mean, slope, variance = (x[:, 0] for x in moments(system, sums))
-    return Outcome(mean, slope, variance, sums.mass[:, 0], fire)
+    # there populations come last but one
+    sums = Sums(*[jnp.moveaxis(jnp.sum(x, 1), 0, -1)[..., None] for x in each])
+    mean, slope, variance = (jnp.moveaxis(x[..., 0], -1, 0) for x in moments(system, sums))
+    return Outcome(mean, slope, variance, jnp.sum(mass, 1), fire)
 
 
 def close_bin(
@@ -204,11 +230,11 @@ def close_bin(
     """
     state = opened.state
     pulled = reset(system, values)
-    newest = jnp.zeros((system.n_populations, 1))
+    newest = jnp.zeros_like(potential[:, None])
     # classes that are released in the next bin feel this bin's potential
     older = jnp.concatenate([newest, pulled.decay[:, None] * state.pull[:, :-1]], 1)
     released = pulled.pull(jnp.array(0)) * potential
-    pull = jnp.where(_ages(system) == 0, released[:, None], older)
+    pull = jnp.where(like(_ages(system), potential) == 0, released[:, None], older)
     silent = 1.0 - found.fire
     doubtful = silent * (silent * state.doubtful + found.fire * state.mass)
     mass = silent * state.mass
@@ -255,9 +281,9 @@ def predict_bin_by_bin(
 
     def one_bin(state: State, now: tuple[jax.Array, jax.Array]) -> tuple[State, Prediction]:
         opened = open_bin(system, values, state, now[1])
-        potential = opened.driven + opened.same_bin @ now[0]
-        found = outcome(system, values, opened.state, potential, is_conditioned=is_conditioned)
-        matrix = implicit_matrix(opened, found)
+        potential = opened.driven + applied(opened.same_bin, now[0])
+        found = outcome(system, values, opened, potential, is_conditioned=is_conditioned)
+        matrix = implicit_matrix(opened, found.slope)
         log_det = jnp.linalg.slogdet(matrix)[1]
         variance = found.variance + (1.0 / sizes**2 if is_conditioned else 0.0)
         state = close_bin(
@@ -269,6 +295,7 @@ def predict_bin_by_bin(
     return jax.lax.scan(one_bin, state, (activity, current))[1]
 
 
-def implicit_matrix(opened: Bin, found: Outcome) -> jax.Array:
+def implicit_matrix(opened: Bin, slope: jax.Array) -> jax.Array:
     """How an error of the activity grows within its own bin: ``1 − slope · same_bin`` [K, K]."""
-    return jnp.eye(opened.same_bin.shape[0]) - found.slope[:, None] * opened.same_bin
+    unit = like(jnp.eye(len(slope)), slope)
+    return unit - slope[:, None] * opened.same_bin

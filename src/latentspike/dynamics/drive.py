@@ -103,7 +103,7 @@ def time_ratios(system: Mesoscopic, values: Values) -> tuple[jax.Array, jax.Arra
     Equal time constants take the limit: they are moved apart by 1e-5, below any effect.
     """
     tau = values.membrane_time[:, None]
-    synapse = jnp.broadcast_to(values.synapse_time, tau.shape[:1] * 2)
+    synapse = jnp.broadcast_to(values.synapse_time, (*tau.shape[:1], *values.synapse_time.shape))
     is_equal = jnp.abs(tau - synapse) < 1e-5 * tau
     apart = jnp.where(is_equal, tau * 1e-5, tau - synapse)
     a = system.bin_width / values.membrane_time

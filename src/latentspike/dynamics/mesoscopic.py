@@ -145,9 +145,13 @@ def _log_det(system: Mesoscopic, slope: jax.Array, same_bin: jax.Array) -> jax.A
 
 
 def log_expected(
-    system: Mesoscopic, values: Values, potential: jax.Array, pull: jax.Array, per_bin: jax.Array
+    system: Mesoscopic,
+    threshold: jax.Array,
+    potential: jax.Array,
+    pull: jax.Array,
+    per_bin: jax.Array,
 ) -> jax.Array:
-    """Log of hazard × bin width at a voltage of ``potential + pull``.
+    """Log of hazard × bin width at a voltage of ``potential + pull``; shapes that broadcast.
 
     ``per_bin · pull`` is how far the voltage moves within the bin; a convex hazard gains by it,
     once for the time of evaluation and once for the time of the last spike.
@@ -156,7 +160,7 @@ def log_expected(
     if system.stepping.membrane == "exact":
         moved = jnp.clip(per_bin * pull, -_STEEPEST, _STEEPEST)
         voltage = voltage + moved**2 / 12
-    return voltage - values.threshold[..., None] + np.log(system.bin_width)
+    return voltage - threshold + np.log(system.bin_width)
 
 
 def _over_ages(
@@ -176,7 +180,7 @@ def _over_ages(
     at_release = delayed(_behind(driven.potential, initial, n_ages), ahead, driven.initial)
     n_bins = potential.shape[-1]
     reset = driven.reset
-    per_bin = reset.per_bin[..., None]
+    per_bin, threshold = reset.per_bin[..., None], values.threshold[..., None]
 
     def window(padded: jax.Array, age: jax.Array) -> jax.Array:
         return jax.lax.dynamic_slice_in_dim(padded, n_ages - age, n_bins, axis=-1)
@@ -184,7 +188,7 @@ def _over_ages(
     def one_age(carry: _Carry, age: jax.Array) -> tuple[_Carry, None]:
         survival, doubt, sums = carry
         pull = reset.pull(jnp.maximum(age - refractory, 0))[..., None] * window(at_release, age)
-        expected = expected_spikes(log_expected(system, values, potential, pull, per_bin))
+        expected = expected_spikes(log_expected(system, threshold, potential, pull, per_bin))
         expected = jnp.where((age >= refractory)[:, None], expected, 0.0)
         fire = -jnp.expm1(-expected)
         mass = survival * window(fired, age)
@@ -203,7 +207,7 @@ def _over_ages(
     joining = Joining(
         mass=survival * window(fired, jnp.array(n_ages)),
         doubt=doubt,
-        pull=reset.pull(n_ages - refractory)[..., None] * window(at_release, jnp.array(n_ages)),
+        pull=reset.pull(jnp.asarray(n_ages - refractory))[..., None] * window(at_release, jnp.array(n_ages)),
     )
     return _with_old(system, values, driven, sums, joining)
 
@@ -224,12 +228,12 @@ def _with_old(
     How many of them are left, for that mean, is counted as if nothing were: else it would depend on
     itself, and only time in its order could tell it.
     """
-    decay = driven.reset.decay[..., None]
+    decay, per_bin = driven.reset.decay[..., None], driven.reset.per_bin[..., None]
+    threshold = values.threshold[..., None]
     potential = jnp.concatenate([driven.initial[..., None], driven.potential], -1)
 
     def left_under(pull: jax.Array) -> tuple[jax.Array, jax.Array]:
-        per_bin = driven.reset.per_bin[..., None]
-        expected = expected_spikes(log_expected(system, values, potential, pull, per_bin))
+        expected = expected_spikes(log_expected(system, threshold, potential, pull, per_bin))
         return expected, -jnp.expm1(-expected)
 
     _, free_fire = left_under(jnp.zeros(()))

@@ -65,9 +65,9 @@ def log_firing(
     reset = type(driven.reset)(*[of(x) for x in driven.reset])
     pull = reset.pull(jnp.maximum(ages - refractory, 0)) * at_release
     pull = jnp.where(ages < 0, 0.0, pull)
-    own = values._replace(threshold=jnp.asarray(values.threshold)[population])
-    log_x = log_expected(system, own, potential, pull, reset.per_bin)
-    fire, stay = of_age(system, log_x, ages, refractory=refractory, threshold=of(values.threshold))
+    threshold = of(values.threshold)
+    log_x = log_expected(system, threshold, potential, pull, reset.per_bin)
+    fire, stay = of_age(system, log_x, ages, refractory=refractory, threshold=threshold)
     return jnp.swapaxes(fire, -1, -2), jnp.swapaxes(stay, -1, -2)
 
 

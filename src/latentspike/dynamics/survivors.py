@@ -38,25 +38,25 @@ def survivors(
     """
     silent = 1.0 - fire
     binomial, spread = _parts(mass, doubtful, fire)
-    variance = jnp.sum(binomial + spread * fire, -1, keepdims=True)
+    variance = jnp.sum(binomial + spread * fire, 1, keepdims=True)
     gain = (silent * spread - binomial) / jnp.maximum(variance, _TINY)
-    error = activity[:, None] - jnp.sum(mass * fire, -1, keepdims=True)
+    error = activity[:, None] - jnp.sum(mass * fire, 1, keepdims=True)
     left = jnp.maximum(silent * mass + gain * error, 0.0)
-    total = jnp.sum(left, -1, keepdims=True)
+    total = jnp.sum(left, 1, keepdims=True)
     # a bin in which nearly all or, against all odds, somebody fired leaves the line of the gain
     is_empty = total < _TINY
-    left = jnp.where(is_empty, 1.0 / mass.shape[-1], left)
+    left = jnp.where(is_empty, 1.0 / mass.shape[1], left)
     return left * ((1.0 - activity[:, None]) / jnp.where(is_empty, 1.0, total))
 
 
 def count_variance(mass: jax.Array, doubtful: jax.Array, fire: jax.Array) -> jax.Array:
     """Variance of the number of spikes of a bin over the population's size, [K]."""
     binomial, spread = _parts(mass, doubtful, fire)
-    return jnp.sum(binomial + spread * fire, -1)
+    return jnp.sum(binomial + spread * fire, 1)
 
 
 def _parts(mass: jax.Array, doubtful: jax.Array, fire: jax.Array) -> tuple[jax.Array, jax.Array]:
     """``p (1 − p) m`` and ``v (p − Σ v p / Σ v)`` of each class."""
-    total = jnp.maximum(jnp.sum(doubtful, -1, keepdims=True), _TINY)
-    mean_fire = jnp.sum(doubtful * fire, -1, keepdims=True) / total
+    total = jnp.maximum(jnp.sum(doubtful, 1, keepdims=True), _TINY)
+    mean_fire = jnp.sum(doubtful * fire, 1, keepdims=True) / total
     return mass * fire * (1.0 - fire), doubtful * (fire - mean_fire)

@@ -18,18 +18,18 @@ def test_times_are_rounded_to_whole_bins():
     assert of(delay=0.0006, bin_width=0.0002).delay_bins == (3,)  # 0.0006/0.0002 is below 3
 
 
-def test_memory_is_five_membrane_times_after_the_refractory_period():
-    assert of().n_ages == 25
-    assert of(refractory=0.004).n_ages == 26
+def test_memory_is_four_membrane_times_after_the_refractory_period():
+    assert of().n_ages == 20
+    assert of(refractory=0.004).n_ages == 21
     assert of(Stepping(max_age=0.1), refractory=0.004).n_ages == 25
     assert of(Stepping(max_age=0.001), refractory=0.04).n_ages == 11  # holds the refractory ones
 
 
 def test_a_free_membrane_time_counts_with_its_largest_value():
-    assert of(membrane_time=Free(0.01, 0.04)).n_ages == 50
+    assert of(membrane_time=Free(0.01, 0.04)).n_ages == 40
     population = Population(400, "tau", resting=14.4, threshold=3.7)
     network = Network({"E": population}, parameters={"tau": Free(0.01, 0.08)})
-    assert Mesoscopic.of(network, 0.004).n_ages == 100
+    assert Mesoscopic.of(network, 0.004).n_ages == 80
 
 
 def test_the_published_stepping():

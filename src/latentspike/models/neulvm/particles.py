@@ -16,7 +16,7 @@ import numpy as np
 
 from latentspike.dynamics.bin_by_bin import State, start
 from latentspike.dynamics.drive import Reset, reset
-from latentspike.dynamics.free_run import Random, next_bin
+from latentspike.dynamics.free_run import Random, next_bin, once
 from latentspike.dynamics.mesoscopic import log_expected
 from latentspike.dynamics.parts import Values
 from latentspike.dynamics.single_neurons import of_age
@@ -42,9 +42,11 @@ class Found(NamedTuple):
 
 
 class _Swarm(NamedTuple):
+    """Particles are the last axis of everything."""
+
     networks: State
-    logits: jax.Array
-    total: jax.Array  # [particles, free], of the logits of a line
+    logits: jax.Array  # [free, particles]
+    total: jax.Array  # [free, particles], of the logits of a line
     squares: jax.Array
 
 
@@ -75,28 +77,26 @@ def follow(
     spikes, seen = (jnp.sum(x[:first], 0) for x in (trial.spikes, trial.seen))
     rate = (spikes + 0.5) / (seen + 1.0) / system.bin_width
     key_rate, key_bins = jax.random.split(key)
-    rates = rate * jnp.exp(_RATE_SPREAD * jax.random.normal(key_rate, (n_particles, k)))
+    spread = _RATE_SPREAD * jax.random.normal(key_rate, (k, n_particles))
+    rates = rate[:, None] * jnp.exp(spread)
 
-    def values_of(logit: jax.Array) -> Values:
-        return trial.table.fill(to_free(trial, logit), k)
-
-    def one_particle(
-        network: State, logit: jax.Array, random: Random, now: tuple[jax.Array, ...]
-    ) -> tuple[State, jax.Array, jax.Array]:
-        values = values_of(logit)
-        current = values.input_gain @ now[3] if trial.inputs.shape[-1] else jnp.zeros(k)
-        after, counts = next_bin(system, values, network, current, random)
-        seen = log_seen(system, values, after.last_potential, network.pull, trial.population, now)
-        return after, counts, seen
+    def values_of(logits: jax.Array) -> Values:
+        one = lambda logit: trial.table.fill(to_free(trial, logit), k)  # noqa: E731
+        return jax.vmap(one, in_axes=-1, out_axes=-1)(logits)
 
     def one_bin(carry: tuple[_Swarm, jax.Array], now: tuple[Any, ...]) -> tuple[Any, Any]:
         swarm, log_weights = carry
         number, data = now[0], now[1:]
         keys = jax.random.split(jax.random.fold_in(key_bins, number), 3)
-        moved = swarm.logits + step * jax.random.normal(keys[0], logits.shape)
-        random = Random.draw((n_particles, k), key=keys[1])
-        networks, counts, seen = jax.vmap(one_particle, (0, 0, 0, None))(
-            swarm.networks, moved, random, data
+        moved = swarm.logits + step * jax.random.normal(keys[0], swarm.logits.shape)
+        values = Values(*once(*values_of(moved)))
+        current = jnp.zeros((k, n_particles))
+        for i in range(trial.inputs.shape[-1]):
+            current = current + values.input_gain[:, i] * data[3][i]
+        random = Random.draw((k, n_particles), key=keys[1])
+        networks, counts = next_bin(system, values, swarm.networks, current, random)
+        seen = log_seen(
+            system, values, networks.last_potential, swarm.networks.pull, trial.population, data
         )
         judged = number >= n_unjudged
         swarm = _Swarm(
@@ -115,8 +115,9 @@ def follow(
         )
         return (swarm, log_weights), (gain, counts, parents)
 
+    logits = logits.T
     zeros = jnp.zeros_like(logits)
-    networks = jax.vmap(lambda logit, rate: start(system, values_of(logit), rate))(logits, rates)
+    networks = start(system, values_of(logits), rates)
     if system.stepping.start == "free":
         networks = _clumped(networks, key=jax.random.fold_in(key_rate, 1))
     carry = (
@@ -130,7 +131,8 @@ def follow(
     n_judged = n_bins - n_unjudged
     line_mean = swarm.total / n_judged
     line_std = jnp.sqrt(jnp.maximum(swarm.squares / n_judged - line_mean**2, 0.0))
-    return Found(jnp.sum(gain), mean, squares, swarm.logits, line_mean, line_std, weights)
+    of_particles = (swarm.logits.T, line_mean.T, line_std.T, weights)
+    return Found(jnp.sum(gain), mean, squares, *of_particles)
 
 
 def log_seen(
@@ -145,26 +147,29 @@ def log_seen(
 
     Parameters
     ----------
-    potential : [K], mV, in the bin
-    pull : [K, ages], mV, of the last spike on neurons of each age, in the bin
+    potential : [K, particles], mV, in the bin
+    pull : [K, ages, particles], mV, of the last spike on neurons of each age, in the bin
     population : int [groups]
     now : ``fired``, ``stayed`` and ``ages`` of the bin, [groups], as in `Problem`. Who is older
         than the memory feels what is left of the oldest class's pull.
+
+    Returns
+    -------
+    [particles]
     """
-    fired, stayed, ages = now[:3]
-    refractory = jnp.asarray(np.array(system.refractory_bins))[population]
+    fired, stayed, ages = (x[:, None] for x in now[:3])
+    refractory = jnp.asarray(np.array(system.refractory_bins))[population][:, None]
     oldest = system.n_ages - 1
     own_reset = Reset(*[x[population] for x in reset(system, values)])
-    own_pull = pull[population, jnp.clip(ages, 0, oldest)]
+    own_pull = pull[population, jnp.clip(now[2], 0, oldest)]
     own_pull = own_pull * own_reset.decay ** jnp.maximum(ages - oldest, 0)
     own_pull = jnp.where(ages < 0, 0.0, own_pull)
-    own = values._replace(threshold=jnp.asarray(values.threshold)[population])
-    wide = (x[:, None] for x in (potential[population], own_pull, own_reset.per_bin))
-    log_x = log_expected(system, own, *wide)[:, 0]
-    known = of_age(system, log_x, ages, refractory=refractory, threshold=own.threshold)
-    fire, stay = (jnp.logaddexp(x, np.log(_SURPRISE)) for x in known)
-    each = jnp.where(fired > 0, fired * fire, 0.0) + jnp.where(stayed > 0, stayed * stay, 0.0)
-    return jnp.sum(each)
+    threshold = jnp.asarray(values.threshold)[population]
+    log_x = log_expected(system, threshold, potential[population], own_pull, own_reset.per_bin)
+    log_fire, log_stay = of_age(system, log_x, ages, refractory=refractory, threshold=threshold)
+    fire, stay = (jnp.log(jnp.exp(x) + _SURPRISE) for x in (log_fire, log_stay))
+    (each,) = once(fired * fire + stayed * stay)
+    return jnp.sum(each, 0)
 
 
 def _clumped(networks: State, *, key: jax.Array) -> State:
@@ -175,8 +180,8 @@ def _clumped(networks: State, *, key: jax.Array) -> State:
     """
     mass = networks.mass
     drawn = jax.random.gamma(key, _CLUMPS * mass + 1e-4, dtype=mass.dtype)
-    drawn = drawn / jnp.sum(drawn, -1, keepdims=True)
-    is_drawn = (jnp.arange(len(mass)) % 2 == 1)[:, None, None]
+    drawn = drawn / jnp.sum(drawn, 1, keepdims=True)
+    is_drawn = jnp.arange(mass.shape[-1]) % 2 == 1
     mass = jnp.where(is_drawn, drawn, mass)
     doubt = networks.doubtful / jnp.maximum(networks.mass, 1e-12)
     return networks._replace(mass=mass, doubtful=jnp.where(is_drawn, 0.0, doubt) * mass)
@@ -190,7 +195,13 @@ def _select(
     places = (jnp.arange(n) + jax.random.uniform(key, dtype=log_weights.dtype)) / n
     parents = jnp.searchsorted(jnp.cumsum(jnp.exp(log_weights)), places)
     parents = jnp.minimum(parents, n - 1)
-    chosen = jax.tree.map(lambda x: x[parents], swarm)
+
+    def chosen_of(x: jax.Array) -> jax.Array:
+        # row by row: XLA would turn all arrays round, in every bin, for a gather at their end
+        rows = x.reshape(-1, n)
+        return jax.lax.map(lambda row: row[parents], rows).reshape(x.shape)
+
+    chosen = jax.tree.map(chosen_of, swarm)
     return chosen, jnp.full_like(log_weights, -np.log(n)), parents
 
 
@@ -203,12 +214,13 @@ def _keep(
 def _lines(
     counts: jax.Array, parents: jax.Array, weights: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
-    """Moments of the counts [bins, K] along the lines that end in the last particles."""
+    """Moments [bins, K] of the counts [bins, K, particles] along the lines of the last ones."""
 
     def earlier(line: jax.Array, now: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, Any]:
         counts, parents = now
         line = parents[line]
-        return line, (weights @ counts[line], weights @ counts[line] ** 2)
+        found = counts[:, line]
+        return line, (found @ weights, found**2 @ weights)
 
     return jax.lax.scan(earlier, jnp.arange(weights.size), (counts, parents), reverse=True)[1]
 

@@ -118,7 +118,7 @@ def draw_spikes(
     potential = jnp.concatenate([before, driven.potential], -1)[population].T
     refractory = jnp.asarray(system.refractory_bins)[population]
     reset = type(driven.reset)(*[jnp.asarray(x)[population] for x in driven.reset])
-    own = values._replace(threshold=jnp.asarray(values.threshold)[population])
+    threshold = jnp.asarray(values.threshold)[population]
 
     def one_bin(carry: Any, now: Any) -> tuple[Any, jax.Array]:
         age, at_release, last = carry
@@ -126,8 +126,8 @@ def draw_spikes(
         at_release = jnp.where(age == refractory, last, at_release)
         pull = reset.pull(jnp.maximum(age - refractory, 0)) * at_release
         pull = jnp.where(age < 0, 0.0, pull)
-        wide = (x[:, None] for x in (potential, pull, reset.per_bin))
-        expected = expected_spikes(log_expected(system, own, *wide)[:, 0])
+        log_x = log_expected(system, threshold, potential, pull, reset.per_bin)
+        expected = expected_spikes(log_x)
         is_clamped = (age >= 0) & (age < refractory)
         chance = jnp.where(is_clamped, 0.0, -jnp.expm1(-expected))
         fires = jax.random.uniform(key, chance.shape) < chance
