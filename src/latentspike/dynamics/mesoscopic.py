@@ -204,10 +204,11 @@ def _over_ages(
     sums = Sums(*[x[..., 1:] for x in sums])
     if not system.stepping.has_old:
         return sums
+    oldest = reset.pull(jnp.asarray(n_ages - refractory))
     joining = Joining(
         mass=survival * window(fired, jnp.array(n_ages)),
         doubt=doubt,
-        pull=reset.pull(jnp.asarray(n_ages - refractory))[..., None] * window(at_release, jnp.array(n_ages)),
+        pull=oldest[..., None] * window(at_release, jnp.array(n_ages)),
     )
     return _with_old(system, values, driven, sums, joining)
 
