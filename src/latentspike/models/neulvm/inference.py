@@ -9,13 +9,14 @@ import numpy as np
 
 from latentspike.dynamics.stepping import Mesoscopic
 from latentspike.models.neulvm.climb import best_activity
-from latentspike.models.neulvm.estimate import is_turn
 from latentspike.models.neulvm.first_guess import best_width, smoothed_counts
 from latentspike.models.neulvm.metric import to_place
 from latentspike.models.neulvm.narrowing import followed
 from latentspike.models.neulvm.problem import Problem, make_problem, populations_of
 from latentspike.models.neulvm.sampler import Sampler
+from latentspike.models.neulvm.sampling import is_turn
 from latentspike.models.neulvm.settings import Estimation
+from latentspike.models.neulvm.swarms import N_SWARMS, follow_at, has_lost_track, places
 from latentspike.spikes import Posterior, SpikeData
 
 if TYPE_CHECKING:
@@ -47,12 +48,17 @@ def infer_posterior(
         width = model.estimation.smoothing or _common_width(model, system, data)
         for trial in range(data.n_trials):
             problem = _of_trial(model, system, data, trial)
+            own_key = jax.random.fold_in(key, trial)
+            found = _by_swarms(system, problem, model.estimation, params, own_key, n_samples)
+            if found is not None:
+                mean[trial], spread[trial] = found
+                continue
             root = 2 * np.sqrt(smoothed_counts(system, problem, width))
             free = np.asarray(params["free"], float)
             root, _ = best_activity(system, problem, free, root, method="lbfgs")
             mean[trial] = root[0] ** 2 / 4
             if n_samples:
-                words = np.asarray(jax.random.key_data(jax.random.fold_in(key, trial)))
+                words = np.asarray(jax.random.key_data(own_key))
                 rng = np.random.default_rng(words.tolist())
                 found = _sampled(system, problem, model.estimation, params, root, rng, n_samples)
                 mean[trial], spread[trial] = found
@@ -93,6 +99,34 @@ def _common_width(model: NeuLVM, system: Mesoscopic, data: SpikeData) -> float:
     return best_width(system, spikes, seen)
 
 
+def _by_swarms(
+    system: Mesoscopic,
+    problem: Problem,
+    settings: Estimation,
+    params: dict[str, Any],
+    key: jax.Array,
+    n_samples: int,
+) -> Moments | None:
+    """Moments of the counts of one trial by swarms at the posterior draws, [bins, K] each.
+
+    None where there are no draws, no samples were asked for, or the swarms lose track.
+    """
+    draws = np.asarray(params.get("draws", ()), float)
+    if not (len(draws) and n_samples):
+        return None
+    found = [
+        follow_at(
+            system, problem, draws[i], settings.n_particles, key=jax.random.fold_in(key, number)
+        )
+        for number, i in enumerate(places(len(draws), min(N_SWARMS, n_samples)))
+    ]
+    if has_lost_track(np.stack([each.values for each in found]))[0]:
+        return None
+    counts = np.mean([each.counts[0] for each in found], 0)
+    squares = np.mean([each.squares[0] for each in found], 0)
+    return counts, np.sqrt(np.maximum(squares - counts**2, 0.0))
+
+
 def _sampled(
     system: Mesoscopic,
     problem: Problem,
@@ -104,7 +138,8 @@ def _sampled(
 ) -> Moments:
     """Mean and standard deviation of the counts of one trial, [bins, K] each.
 
-    Every sample has another posterior draw of the parameters, where there are draws.
+    By a chain, slower to forget where it began than `_by_swarms`, but at home with many recorded
+    neurons. Every sample has another posterior draw of the parameters, where there are draws.
     """
     free = np.asarray(params["free"], float)
     draws = np.asarray(params.get("draws", ()), float)

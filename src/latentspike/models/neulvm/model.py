@@ -13,7 +13,7 @@ import numpy as np
 
 from latentspike.dynamics import Network
 from latentspike.dynamics.stepping import Mesoscopic, Stepping
-from latentspike.models.neulvm import estimate
+from latentspike.models.neulvm.estimate import METHODS, Method
 from latentspike.models.neulvm.inference import infer_posterior
 from latentspike.models.neulvm.narrowing import lost_track
 from latentspike.models.neulvm.problem import (
@@ -123,9 +123,13 @@ class NeuLVM:
         }
 
     @property
+    def _method(self) -> Method:
+        return METHODS[self.estimation.method]
+
+    @property
     def n_steps(self) -> int:
         """Steps of a whole fit; "hard" may converge before."""
-        return estimate.n_steps(self.estimation)
+        return self._method.n_steps(self.estimation)
 
     def prepare(self, data: SpikeData) -> Prepared:
         """Arrays of a recording.
@@ -141,12 +145,12 @@ class NeuLVM:
     def begin(self, params: Params, prepared: Prepared, *, key: jax.Array) -> State:
         """Smoothed activity, and the best parameters for it from several starts."""
         with jax.enable_x64(True):
-            return estimate.begin(*prepared[:2], self.estimation, params["free"], key)
+            return self._method.begin(*prepared[:2], self.estimation, params["free"], key)
 
     def advance(self, state: State, prepared: Prepared) -> tuple[State, dict[str, float]]:
         """One step of the estimation; its row has the log-joint in nats."""
         with jax.enable_x64(True):
-            return estimate.advance(*prepared[:2], self.estimation, state)
+            return self._method.advance(*prepared[:2], self.estimation, state)
 
     def is_finished(self, state: State) -> bool:
         """Whether no step is left."""
@@ -162,7 +166,7 @@ class NeuLVM:
         [trials, bins, K], spikes of each population per bin; ``scale`` [neurons], mean rate of
         each neuron over that of its population; ``rate`` and ``n_recorded``
         """
-        found = estimate.summary(self.estimation, state)
+        found = self._method.summary(self.estimation, state)
         share = found["training_counts"] / self.network.sizes
         scale = own_scale(share, populations_of(self.network, self.neurons, prepared.data),
                           prepared.data)  # fmt: skip

@@ -25,8 +25,15 @@ _PER_SWARM, _MOST_SWARMS = 25, 8  # samples of an activity that a swarm stands f
 _EDGE = 0.02  # of a box: the first swarm does not begin on its boundary
 
 
-def begin(system: Mesoscopic, problem: Problem, settings: Estimation, key: jax.Array) -> State:
-    """Nothing is known: the first pass begins all over the prior boxes."""
+def n_steps(settings: Estimation) -> int:
+    """Steps of a whole fit."""
+    return settings.n_passes
+
+
+def begin(
+    system: Mesoscopic, problem: Problem, settings: Estimation, start: np.ndarray, key: jax.Array
+) -> State:
+    """Nothing is known: the first pass begins all over the prior boxes, not at the start."""
     n_free, n = len(problem.low), settings.n_passes
     moments = (n, *np.shape(problem.spikes)[:2], system.n_populations)
     return {
@@ -165,7 +172,7 @@ def lost_track(params: dict[str, Any]) -> list[str]:
 
 
 def summary(settings: Estimation, state: State) -> dict[str, Any]:
-    """As `estimate.summary`: draws of the passes that kept track, in the order of the passes."""
+    """Draws of the passes that kept track, in the order of the passes, and the activity."""
     share = share_of_passes(state["values"])
     edges = np.round(np.cumsum(share) * settings.n_draws).astype(int)
     counts = np.diff(np.concatenate([[0], edges]))

@@ -83,19 +83,6 @@ def _metric(system: Mesoscopic, problem: Problem, place: np.ndarray, logit: np.n
     return _last[0][1]
 
 
-def log_evidence(
-    system: Mesoscopic, problem: Problem, place: np.ndarray, logit: np.ndarray
-) -> float:
-    """Laplace approximation, up to a constant, of how probable the spikes are at the parameters.
-
-    The most probable activity alone prefers parameters under which activity hardly varies; the
-    volume of activities around it sets that right.
-    """
-    value, _ = _density(system, problem, place, logit)
-    volume = np.log(metric_at(system, problem, place, logit).band[0]).sum()
-    return float(value) - float(volume)
-
-
 class Sampler:
     """A chain over (place, logit).
 

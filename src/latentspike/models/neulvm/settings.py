@@ -17,11 +17,13 @@ class Estimation:
         are selected by the spikes; for synchronous activity and few unknown parameters) or "hard"
         (Baum–Viterbi, the 2022 paper: the most probable activity; biased, and its fits hardly
         switch)
-    n_starts : starts in the prior boxes; the best on the smoothed spikes goes on
+    n_starts : starts in the prior boxes; of method "sampling" chains, of which the better half goes
+        on
     smoothing : s; width of the first guess of the activity, chosen on the data if 0
-    n_warmup : samples that find the bulk of the posterior and tune the sampler
-    n_draws : samples that are kept
-    n_particles : of method "particles", networks in the swarm
+    n_warmup : samples of a chain that find the bulk of the posterior and tune the sampler; before
+        the starts are compared half as many others
+    n_draws : samples that are kept, of all chains together
+    n_particles : networks in a swarm
     n_passes : of method "particles", runs over the recording; each begins where the one before was
         found
     n_leapfrog : gradients per sample (the steps of one trajectory)
