@@ -238,9 +238,9 @@ def summary(settings: Estimation, state: State) -> dict[str, Any]:
     values = state["values"].reshape(plan.n_kept, plan.n_swarms, -1)
     of_chain = np.mean(values.sum(-1), -1)
     is_lost = has_lost_track(values[int(np.argmax(of_chain))])
-    good = of_chain >= of_chain.max() - _WORSE
-    if is_lost.any():  # then the values say too little
-        good = np.arange(plan.n_kept) == 0
+    is_telling = not is_lost.any()  # else the values say too little
+    best = int(np.argmax(of_chain)) if is_telling else 0
+    good = (np.arange(plan.n_kept) == best) | is_telling & (of_chain >= of_chain[best] - _WORSE)
 
     def mean(name: str) -> np.ndarray:
         of_chain = state[name].reshape(plan.n_kept, -1, *state[name].shape[1:])
@@ -251,7 +251,8 @@ def summary(settings: Estimation, state: State) -> dict[str, Any]:
     squares = np.where(lost, mean("squares"), mean("followed_squares"))
     draws = state["draws"][good]
     return {
-        "free": draws.mean((0, 1)),
+        # of one chain: between two that explain the spikes in other ways lies what explains nothing
+        "free": state["draws"][best].mean(0),
         "draws": draws.reshape(-1, draws.shape[-1]),
         "warmup": state["warmup"][_kept(plan, state)[good]].reshape(-1, draws.shape[-1]),
         "starts": state["starts"],
