@@ -8,8 +8,9 @@ unknown, or `--together` of them at a time. r is Pearson's correlation of the in
 after the other. Beside it: smoothed spikes, with the width of the paper and with the one that is
 best on the truth, and the true activity smoothed by 48 ms. Switches per 100 s are those of free
 runs of the fitted model, and of the network with the fitted parameters. Parts (`--only`):
-"baselines", "before" (models before learning), "fits". Every fit that has ended is a file: the same
-command goes on where it was stopped.
+"baselines", "before" (models before learning), "informed" (parameters that suit the true activity
+of all neurons best: what a trial can tell at most), "fits". Every fit that has ended is a file: the
+same command goes on where it was stopped.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ from latentspike.studies.common import (
     tabulated,
 )
 
-PARTS = ("baselines", "before", "fits")
+PARTS = ("baselines", "before", "informed", "fits")
 PAPER = {"r": "0.81 ± 0.02", "smoothing": "–", "model": "7.8 ± 4.1", "network": "10.3 ± 2.7"}
 REFERENCE = 13.5, 3.7  # switches per 100 s of the network over 100-s blocks, from longer runs
 PAPER_WIDTH = 0.4  # s
@@ -126,6 +127,20 @@ def jobs_of(data: SpikeData, options: Any) -> list[Job]:
     ]
 
 
+def informed_jobs(data: SpikeData, options: Any) -> list[Job]:
+    """One fit to the true activity of each trial."""
+    settings = {
+        "recording": str((options.out / "recording.npz").resolve()),
+        "seconds": options.seconds,
+        "cut": [options.run, options.length, options.network_seed],
+    }
+    function = "latentspike.studies.winner_take_all_fits:run_informed"
+    return [
+        Job(options.out / "informed" / f"{i}", function, {"trial": i} | settings)
+        for i in range(data.n_trials)
+    ]
+
+
 def _fits(options: Any) -> Path:
     """Folder of the fits."""
     together = f"-{options.together}-trials" if options.together > 1 else ""
@@ -169,6 +184,11 @@ def show_switches(document: dict[str, Any], results: list[dict[str, Any]]) -> No
         print(f"  true {network}: {own['value']:.1f} ± {error:.1f} (counting error)")
     for name, values in document.get("before", {}).items():
         print(f"  before learning, {name}, {mesoscopic}: {spread(values)}")
+    if informed := document.get("informed"):
+        values = [row["mesoscopic"]["value"] for row in informed]
+        how = f"parameters from the true activity of all neurons, {mesoscopic}"
+        print(f"  {how}: {spread(values)}; {_within(values)}")
+        print(f"  switches of each trial itself: {_within([row['seen'] for row in informed])}")
     fitted = {"fitted": (mesoscopic, "mesoscopic"), "fitted parameters": (network, "network")}
     for name, (how, key) in fitted.items():
         values = [row[key]["value"] for row in results if key in row]
@@ -262,6 +282,8 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
         figures.controls(
             data, _run_before(data.neuron_ids, data.n_bins), widths, options.out / "controls.png"
         )
+    if "informed" in options.only:
+        document["informed"] = run_jobs(informed_jobs(data, options), n_processes=options.jobs)
     if "fits" in options.only:
         results = run_jobs(jobs_of(data, options), n_processes=options.jobs)
         together = f", {options.together} trials each" if options.together > 1 else ""

@@ -52,14 +52,12 @@ def starts_of(
     width = settings.smoothing or best_width(
         system, np.asarray(problem.spikes), np.asarray(problem.seen)
     )
+    narrow = _NARROW * system.bin_width
     found = []
     for i, free in enumerate(parameters):
         trusts_activity = i % 2 == 0
-        if not settings.smoothing:
-            own = width * _NARROWER[i // 2 % 3] if trusts_activity else _NARROW * system.bin_width
-        else:
-            own = settings.smoothing
-        counts = smoothed_counts(system, problem, own)
+        own = max(width * _NARROWER[i // 2 % 3], narrow) if trusts_activity else narrow
+        counts = smoothed_counts(system, problem, settings.smoothing or own)
         found.append(Start(free, counts, trusts_activity))
     return found
 
