@@ -77,6 +77,7 @@ _NETWORK_DEFAULTS: dict[str, dict[str, Any]] = {
         "time_step": 0.0002,
         "bin_width": 0.004,
         "neurons": 3,
+        "method": "sampling",
     },
     "cluster": {
         "example": "cluster_network",
@@ -84,6 +85,7 @@ _NETWORK_DEFAULTS: dict[str, dict[str, Any]] = {
         "time_step": 0.001,
         "bin_width": 0.001,
         "neurons": 6,
+        "method": "particles",  # it fires in volleys
     },
 }
 _NAMES = {
@@ -173,18 +175,22 @@ def _network_recording(options: Simulate) -> SpikeData:
     width = defaults["bin_width"] if options.bin_width is None else options.bin_width
     data = activity.record(options.neurons or defaults["neurons"], width, seed=options.seed)
     if options.fit_config is not None:
-        _write_fit_config(options.fit_config, example(free=True), data)
+        _write_fit_config(options.fit_config, example(free=True), data, defaults["method"])
     return data
 
 
-def _write_fit_config(path: str, network: Network, data: SpikeData) -> None:
+def _write_fit_config(path: str, network: Network, data: SpikeData, method: Any) -> None:
     from latentspike.cli.toml import to_toml
     from latentspike.files import write_text
-    from latentspike.models.neulvm import NeuLVM
+    from latentspike.models.neulvm import Estimation, NeuLVM
     from latentspike.models.registry import model_to_config
     from latentspike.simulate import neurons_by_population
 
-    model = NeuLVM(network, neurons=neurons_by_population(data.neuron_ids))
+    model = NeuLVM(
+        network,
+        neurons=neurons_by_population(data.neuron_ids),
+        estimation=Estimation(method=method),
+    )
     write_text(path, to_toml({"model": model_to_config(model)}))
 
 
