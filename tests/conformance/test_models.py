@@ -39,7 +39,9 @@ SIZES = {
 }  # fmt: skip
 NETWORK = Network({"E": Population(50, 0.1, 14.0, 11.0)}, {"E": {"E": Free(0.0, 3.0)}})
 STEPPING = Stepping("euler", "binomial", has_old=False, max_age=0.2)
-ESTIMATION = Estimation(n_starts=1, n_warmup=10, n_draws=10, n_leapfrog=1, smoothing=0.04)
+ESTIMATION = Estimation(
+    n_starts=1, n_warmup=10, n_draws=10, n_leapfrog=1, smoothing=0.04, n_particles=50
+)
 # every model of the registry, and what may be asked of it; "binary": a bin holds one spike at most;
 # "blind": it reads no spike of the trials that it explains
 TABLE = {

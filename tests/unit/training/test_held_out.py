@@ -12,7 +12,9 @@ from latentspike.training import held_out
 from latentspike.training.held_out import held_out_likelihood
 
 FAST = Stepping("euler", "binomial", has_old=False, max_age=0.04)
-SHORT = Estimation(n_starts=1, n_warmup=50, n_draws=50, n_leapfrog=8, smoothing=0.03)
+SHORT = Estimation(
+    n_starts=1, n_warmup=50, n_draws=50, n_leapfrog=8, smoothing=0.03, n_particles=200
+)
 KEY = jax.random.key(0)
 
 

@@ -14,7 +14,7 @@ from latentspike.cli.toml import to_toml
 from latentspike.dynamics import Free, Network, Population
 from latentspike.dynamics.stepping import Stepping
 from latentspike.files import load_arrays
-from latentspike.models.neulvm import Estimation, NeuLVM
+from latentspike.models.neulvm import Estimation, NeuLVM, inference
 from latentspike.models.protocol import DataSpec, EstimatedModel, GradientModel, SteppedModel
 from latentspike.models.registry import model_from_config, model_to_config
 from latentspike.simulate import winner_take_all
@@ -23,7 +23,9 @@ from latentspike.training import RunOptions, fit
 KEY = jax.random.key(0)
 # the cheapest to compile; the other settings are tested with the equations themselves
 FAST = Stepping("euler", "binomial", has_old=False, max_age=0.06)
-SHORT = Estimation(n_starts=1, n_leapfrog=2, n_warmup=10, n_draws=20, smoothing=0.02)
+SHORT = Estimation(
+    n_starts=1, n_leapfrog=2, n_warmup=10, n_draws=20, smoothing=0.02, n_particles=50
+)
 NETWORK = Network(
     {"E": Population(50, 0.02, resting=14.0, threshold=9.0, refractory=0.004)},
     {"E": {"E": Free(0.0, 5.0)}},
@@ -218,12 +220,26 @@ def test_trials_are_inferred_one_by_one():
 
 
 def test_draws_of_the_parameters_widen_the_posterior():
+    """Rates at weak and at strong excitation differ, so not knowing which adds to the spread."""
     data, params = recording(), unfitted()
-    infer = lambda p: MODEL.infer(p, data, n_samples=10, key=KEY)  # noqa: E731
-    point, same = infer(params), infer(params | {"draws": np.full((4, 1), params["free"])})
-    np.testing.assert_array_equal(point.rates, same.rates)
-    wide = infer(params | {"draws": np.array([[0.0], [5.0]])})
-    assert not np.array_equal(wide.rates, point.rates)
+    infer = lambda draws: MODEL.infer(params | {"draws": draws}, data, n_samples=10, key=KEY)  # noqa: E731
+    weak, strong = infer(np.array([[0.0], [0.0]])), infer(np.array([[5.0], [5.0]]))
+    both = infer(np.array([[0.0], [5.0]]))
+    between = (strong.rates - weak.rates).mean()
+    assert between > 0.3
+    assert weak.rates.mean() < both.rates.mean() < strong.rates.mean()
+    alone = (weak.rates_std.mean() + strong.rates_std.mean()) / 2
+    assert both.rates_std.mean() > alone
+
+
+def test_without_draws_or_where_swarms_are_lost_a_chain_infers(monkeypatch):
+    data, params = recording(), unfitted()
+    chain = MODEL.infer(params, data, n_samples=10, key=KEY)
+    draws = {"draws": np.tile(params["free"], (2, 1))}
+    monkeypatch.setattr(inference, "has_lost_track", lambda values: np.ones(values.shape[1], bool))
+    lost = MODEL.infer(params | draws, data, n_samples=10, key=KEY)
+    np.testing.assert_array_equal(lost.rates, chain.rates)
+    assert np.all(chain.rates_std > 0)
 
 
 def test_a_width_of_the_first_guess_is_found_where_none_is_set():
