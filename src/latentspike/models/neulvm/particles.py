@@ -26,6 +26,7 @@ from latentspike.models.neulvm.problem import Problem
 
 _SURPRISE = 1e-5  # probability of anything in a bin, so that a swarm that is lost can be found
 _CLUMPS = 6.0  # volleys that hold the neurons of a swarm whose past is unknown, about
+_MEMORIES = 2  # of the model: spikes so much later still tell of a bin
 _RATE_SPREAD = 0.4  # of the log-rate before a trial, which few spikes tell
 
 
@@ -33,12 +34,20 @@ class Found(NamedTuple):
     """What a swarm has seen of one trial."""
 
     log_likelihood: jax.Array  # of the recorded spikes, nats
-    counts: jax.Array  # [bins, K], spikes of the populations, mean over the surviving lines
+    counts: jax.Array  # [bins, K], spikes of the populations, mean over lines
     squares: jax.Array  # [bins, K], mean of their squares
     logits: jax.Array  # [particles, free], parameters of each particle at the end
     line_mean: jax.Array  # [particles, free], of the logits along the line of each, over the trial
     line_std: jax.Array  # [particles, free]
     weights: jax.Array  # [particles], of the particles at the end; they add up to 1
+
+
+class _Bin(NamedTuple):
+    """What is kept of every bin."""
+
+    counts: jax.Array  # [K, particles]
+    parents: jax.Array  # int [particles], whom each of the next bin's particles comes from
+    weights: jax.Array  # [particles], after the bin's spikes and the selection
 
 
 class _Swarm(NamedTuple):
@@ -113,7 +122,7 @@ def follow(
         swarm, log_weights, parents = jax.lax.cond(
             is_poor, _select, _keep, swarm, log_weights, keys[2]
         )
-        return (swarm, log_weights), (gain, counts, parents)
+        return (swarm, log_weights), (gain, _Bin(counts, parents, jnp.exp(log_weights)))
 
     logits = logits.T
     zeros = jnp.zeros_like(logits)
@@ -125,13 +134,12 @@ def follow(
         jnp.full(n_particles, -np.log(n_particles), logits.dtype),
     )
     data = (jnp.arange(n_bins), trial.fired, trial.stayed, trial.ages, trial.inputs)
-    (swarm, log_weights), (gain, counts, parents) = jax.lax.scan(one_bin, carry, data)
-    weights = jnp.exp(log_weights)
-    mean, squares = _lines(counts, parents, weights)
+    (swarm, log_weights), (gain, bins) = jax.lax.scan(one_bin, carry, data)
+    mean, squares = _moments(bins, _MEMORIES * system.n_ages)
     n_judged = n_bins - n_unjudged
     line_mean = swarm.total / n_judged
     line_std = jnp.sqrt(jnp.maximum(swarm.squares / n_judged - line_mean**2, 0.0))
-    of_particles = (swarm.logits.T, line_mean.T, line_std.T, weights)
+    of_particles = (swarm.logits.T, line_mean.T, line_std.T, jnp.exp(log_weights))
     return Found(jnp.sum(gain), mean, squares, *of_particles)
 
 
@@ -211,18 +219,38 @@ def _keep(
     return swarm, log_weights, jnp.arange(log_weights.size)
 
 
-def _lines(
-    counts: jax.Array, parents: jax.Array, weights: jax.Array
-) -> tuple[jax.Array, jax.Array]:
-    """Moments [bins, K] of the counts [bins, K, particles] along the lines of the last ones."""
+def _moments(bins: _Bin, lag: int) -> tuple[jax.Array, jax.Array]:
+    """Mean and mean square of the counts, [bins, K], given the spikes up to ``lag`` bins later.
 
-    def earlier(line: jax.Array, now: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, Any]:
-        counts, parents = now
-        line = parents[line]
-        found = counts[:, line]
-        return line, (found @ weights, found**2 @ weights)
+    Along the lines that are left then, or a little later. Given all spikes there would be few lines
+    in the past, as they meet: what hardly any spike tells of would be one line's chance.
+    """
+    n_bins, _, n = bins.counts.shape
+    n_blocks = -(-n_bins // lag)
+    behind = (n_blocks + 1) * lag - n_bins
+    own = jnp.broadcast_to(jnp.arange(n), (behind, n))
+    last = jnp.broadcast_to(bins.weights[-1], (behind, n))
+    parents = jnp.concatenate([bins.parents, own]).reshape(n_blocks + 1, lag, n)
+    weights = jnp.concatenate([bins.weights, last])[2 * lag - 1 :: lag]
+    counts = jnp.concatenate([bins.counts, jnp.zeros((behind, *bins.counts.shape[1:]))])
+    counts = counts.reshape(n_blocks + 1, lag, *bins.counts.shape[1:])
 
-    return jax.lax.scan(earlier, jnp.arange(weights.size), (counts, parents), reverse=True)[1]
+    def one_block(_: None, now: tuple[jax.Array, ...]) -> tuple[None, tuple[jax.Array, jax.Array]]:
+        counts, parents, later, weights = now
+        line, _ = jax.lax.scan(lambda line, p: (p[line], None), jnp.arange(n), later, reverse=True)
+
+        def earlier(line: jax.Array, now: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, Any]:
+            counts, parents = now
+            line = parents[line]
+            found = counts[:, line]
+            return line, (found @ weights, found**2 @ weights)
+
+        return None, jax.lax.scan(earlier, line, (counts, parents), reverse=True)[1]
+
+    blocks = (counts[:-1], parents[:-1], parents[1:], weights)
+    found = jax.lax.scan(one_block, None, blocks)[1]
+    mean, squares = (x.reshape(n_blocks * lag, -1)[:n_bins] for x in found)
+    return mean, squares
 
 
 def of_trial(problem: Problem, trial: int) -> Problem:

@@ -204,3 +204,22 @@ def test_parameters_stay_in_their_boxes(volleys):
     assert to_parameters(problem, np.array([[-99.0], [0.0], [99.0]])).ravel().tolist() == [
         10.0, 60.0, 110.0,
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("lag", [1, 3, 4, 20])
+def test_activity_is_that_of_the_lines_left_a_little_later(rng, lag):
+    """Against lines that are followed one by one, from the end of the next block of bins."""
+    n_bins, n = 11, 6
+    counts = rng.random((n_bins, 2, n)).astype(np.float32)
+    parents = rng.integers(n, size=(n_bins, n))
+    weights = rng.random((n_bins, n)).astype(np.float32)
+    weights /= weights.sum(1, keepdims=True)
+    bins = particles._Bin(*map(jnp.asarray, (counts, parents, weights)))
+    mean, squares = particles._moments(bins, lag)
+    for t in range(n_bins):
+        end = min((t // lag + 2) * lag, n_bins) - 1
+        place = np.arange(n)
+        for later in range(end, t - 1, -1):
+            place = parents[later][place]
+        np.testing.assert_allclose(mean[t], counts[t][:, place] @ weights[end], rtol=1e-5)
+        np.testing.assert_allclose(squares[t], counts[t][:, place] ** 2 @ weights[end], rtol=1e-5)
