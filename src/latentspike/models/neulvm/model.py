@@ -23,6 +23,7 @@ from latentspike.models.neulvm.problem import (
     populations_of,
 )
 from latentspike.models.neulvm.recorded import simulate_fitted
+from latentspike.models.neulvm.sampling import not_followed
 from latentspike.models.neulvm.settings import Estimation
 from latentspike.models.neulvm.uncertainty import (
     Identifiability,
@@ -163,7 +164,8 @@ class NeuLVM:
         -------
         ``free`` [free]; ``draws`` [n_draws, free], of their posterior; ``warmup``, ``starts`` and
         ``start_values`` of the estimation; ``training_counts`` and ``training_counts_std``
-        [trials, bins, K], spikes of each population per bin; ``scale`` [neurons], mean rate of
+        [trials, bins, K], spikes of each population per bin; ``is_followed`` [trials], whether
+        swarms told them (of method "sampling"); ``scale`` [neurons], mean rate of
         each neuron over that of its population; ``rate`` and ``n_recorded``
         """
         found = self._method.summary(self.estimation, state)
@@ -187,8 +189,10 @@ class NeuLVM:
         ----------
         params : fitted
         data : any recording of the same neurons
-        n_samples : draws of the activity for each trial, after ``estimation.n_warmup`` others; 0
-            gives the most probable activity, which is smoother than any that the model would make
+        n_samples : draws of the activity for each trial: swarms of ``estimation.n_particles``
+            networks at so many posterior draws, a dozen at most, or as many samples of a chain
+            where swarms lose track of the spikes. 0 gives the most probable activity, which is
+            smoother than any that the model would make
         key : PRNG key
         """
         return infer_posterior(self, params, data, n_samples=n_samples, key=key)
@@ -278,7 +282,7 @@ class NeuLVM:
         if np.size(params.get("draws", ())):
             is_swarm = self.estimation.method == "particles"
             said = warnings_for(self.identifiability(params), is_swarm=is_swarm)
-            return (lost_track(params) if is_swarm else []) + said
+            return (lost_track if is_swarm else not_followed)(params) + said
         names, free = self.network.free_names, np.asarray(params["free"], float)
         return warnings_without_posterior(names, *self.network.bounds, free)
 

@@ -259,4 +259,17 @@ def summary(settings: Estimation, state: State) -> dict[str, Any]:
         "start_values": state["start_values"],
         "training_counts": activity,
         "training_counts_std": np.sqrt(np.maximum(squares - activity**2, 0.0)),
+        "is_followed": ~is_lost,
     }
+
+
+def not_followed(params: dict[str, Any]) -> list[str]:
+    """A warning if swarms could not tell the activity of every trial."""
+    is_followed = np.asarray(params.get("is_followed", True))
+    if is_followed.all():
+        return []
+    return [
+        f"Swarms of networks lost track of the spikes in {int((~is_followed).sum())} of "
+        f"{is_followed.size} trials, as they do with many recorded neurons: their activity is that "
+        "of the chain, which may not have left where it began; or raise estimation.n_particles"
+    ]
