@@ -129,6 +129,11 @@ def states(true: np.ndarray, at: float) -> dict[str, slice]:
     }
 
 
+def _correlation(activity: np.ndarray, true: np.ndarray) -> float:
+    """Pearson's r; 0 of an activity that does not vary."""
+    return float(np.corrcoef(activity, true)[0, 1]) if np.ptp(activity) else 0.0
+
+
 def scores(true: np.ndarray, activities: dict[str, np.ndarray], at: float) -> dict[str, Any]:
     """How activities, by the name of the method, agree with the true one.
 
@@ -150,7 +155,7 @@ def scores(true: np.ndarray, activities: dict[str, np.ndarray], at: float) -> di
         }
         for name, activity in activities.items():
             found[state][name] = {
-                "r": float(np.corrcoef(activity[bins], true[bins])[0, 1]),
+                "r": _correlation(activity[bins], true[bins]),
                 "share_seen": float(np.mean(both[name]["seen"])),
                 "n_extra": int(np.sum(both[name]["extra"])),
             }

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 _FIRST_LOG_STEP = -3.0
 _N_LEAPFROG = 12  # of a trajectory; the activity alone needs no long ones
+_LEAST = 0.5  # spikes of a population in all networks of a swarm
 _WARMUP = 60  # samples at most: the parameters are known, only the step size is to be found
 Moments = tuple[np.ndarray, np.ndarray]
 
@@ -71,6 +72,8 @@ def _posterior(
     """Rates from mean and standard deviation of the counts, [trials, bins, K] each."""
     population = populations_of(model.network, model.neurons, data)
     mean, spread = counts
+    # silence is no surer than a swarm can tell: a rate of 0 would forbid a spike
+    mean = np.maximum(mean, _LEAST / model.estimation.n_particles)
     per_hz = model.network.sizes * data.bin_width
     rate, rate_std = mean / per_hz, spread / per_hz if n_samples else None
     scale = params["scale"] if model.own_rates else np.ones(data.n_neurons)
