@@ -23,7 +23,8 @@ _MEASURED = "docs/studies.md"
 _TINY_SAMPLES = "--starts 1 --warmup 2 --draws 8"
 _TINY_FIT = "--seeds 1 --draws 8 --particles 20 --passes 2 --fully-observed-starts 1"
 _TINY_SWITCHING = (
-    f"{_TINY_SAMPLES} --run 4 --length 1 --seconds 4 --network-seconds 0 --draws-simulated 1"
+    f"{_TINY_SAMPLES} --particles 30 --run 4 --length 1 --seconds 4 --network-seconds 0 "
+    "--draws-simulated 1"
 )
 _TINY_REACHING = (
     "--seeds 1 --shares 1 --members 2 --generations 2 --steps 8 --neurons 20 --bin-width 0.05 "

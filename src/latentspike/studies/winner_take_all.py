@@ -107,6 +107,7 @@ def jobs_of(data: SpikeData, options: Any) -> list[Job]:
         "n_starts": options.starts,
         "n_warmup": options.warmup,
         "n_draws": options.draws,
+        "n_particles": options.particles,
         "smoothing": options.smoothing,
     }
     settings = {

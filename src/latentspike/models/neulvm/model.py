@@ -190,7 +190,7 @@ class NeuLVM:
         params : fitted
         data : any recording of the same neurons
         n_samples : draws of the activity for each trial: swarms of ``estimation.n_particles``
-            networks at so many posterior draws, a dozen at most, or as many samples of a chain
+            networks at so many posterior draws, six at most, or as many samples of a chain
             where swarms lose track of the spikes. 0 gives the most probable activity, which is
             smoother than any that the model would make
         key : PRNG key

@@ -13,7 +13,7 @@ from latentspike.dynamics.stepping import Mesoscopic
 from latentspike.models.neulvm.particles import follow, of_trial
 from latentspike.models.neulvm.problem import Problem
 
-N_SWARMS = 12  # lines of a swarm meet in its past; several keep the spread that one loses
+N_SWARMS = 6  # of a fit, each at another draw
 _DISAGREE = 10.0  # nats, spread over draws: swarms that follow the spikes vary by three
 _EDGE = 1e-6  # of a box
 

@@ -36,7 +36,7 @@ def prepared(data):
 def test_one_start_goes_straight_to_its_draws():
     plan = Plan(dataclasses.replace(SHORT, n_starts=1))
     kinds = [kind for kind, _ in plan.steps]
-    assert kinds == ["start", "warm up", "draw", "draw"] + ["follow"] * 12
+    assert kinds == ["start", "warm up", "draw", "draw"] + ["follow"] * 6
 
 
 def test_all_starts_are_compared_and_half_go_on():
@@ -46,7 +46,7 @@ def test_all_starts_are_compared_and_half_go_on():
     assert count("start") == count("compare") == [0, 1, 2]
     assert count("explore") == [0, 0, 1, 1, 2, 2]
     assert count("warm up") == [0] * 4 + [1] * 4 and count("draw") == [0, 0, 1, 1]
-    assert count("follow") == list(range(12))
+    assert count("follow") == list(range(6))
 
 
 def test_starts_trust_spikes_of_several_widths_or_the_parameters():
