@@ -74,7 +74,7 @@ def test_fits_of_a_trial_have_a_folder_and_say_what_they_read(cut, tmp_path):
     class Options:
         method, starts, warmup, draws, smoothing = "sampling", 1, 1, 1, 0.0
         seconds, network_seconds, draws_simulated, out = 1.0, 0.0, 1, tmp_path
-        run, length, network_seed, together = 4.0, 1.0, 0, 1
+        run, length, network_seed, together, particles = 4.0, 1.0, 0, 1, 30
 
     jobs = winner_take_all.jobs_of(cut[1], Options)
     assert [job.folder.name for job in jobs] == ["0", "1"]
