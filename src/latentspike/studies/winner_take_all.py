@@ -8,9 +8,10 @@ unknown, or `--together` of them at a time. r is Pearson's correlation of the in
 after the other. Beside it: smoothed spikes, with the width of the paper and with the one that is
 best on the truth, and the true activity smoothed by 48 ms. Switches per 100 s are those of free
 runs of the fitted model, and of the network with the fitted parameters. Parts (`--only`):
-"baselines", "before" (models before learning), "informed" (parameters that suit the true activity
-of all neurons best: what a trial can tell at most), "fits". Every fit that has ended is a file: the
-same command goes on where it was stopped.
+"baselines", "before" (models before learning), "known" (activity inferred with the true
+parameters), "informed" (parameters that suit the true activity of all neurons best), "fits"; the
+two before the last are what a trial can tell at most. Every fit that has ended is a file: the same
+command goes on where it was stopped.
 """
 
 from __future__ import annotations
@@ -37,17 +38,20 @@ from latentspike.studies.common import (
     fit_arguments,
     keep,
     kept_before,
-    spread,
     tabulated,
 )
+from latentspike.studies.winner_take_all_tables import (
+    PAPER_WIDTH,
+    REFERENCE,
+    WIDTHS,
+    Rows,
+    best_smoothing,
+    show_agreement,
+    show_switches,
+)
 
-PARTS = ("baselines", "before", "informed", "fits")
-PAPER = {"r": "0.81 ± 0.02", "smoothing": "–", "model": "7.8 ± 4.1", "network": "10.3 ± 2.7"}
-REFERENCE = 13.5, 3.7  # switches per 100 s of the network over 100-s blocks, from longer runs
-PAPER_WIDTH = 0.4  # s
-WIDTHS = (0.02, 0.03, 0.04, 0.05, 0.06, 0.08, 0.1, 0.12, 0.15, 0.2, 0.3)  # s
+PARTS = ("baselines", "before", "known", "informed", "fits")
 N_BEFORE = 5
-Rows = dict[str, list[float]]
 
 
 def baselines(data: SpikeData) -> dict[str, Rows]:
@@ -62,12 +66,6 @@ def baselines(data: SpikeData) -> dict[str, Rows]:
             for figure, value in fits.agreement(activity, true).items():
                 found.setdefault(name, {}).setdefault(figure, []).append(value)
     return found
-
-
-def best_smoothing(found: dict[str, Rows], figure: str) -> str:
-    """The width that is best on average, if one knew the truth."""
-    names = [f"smoothing, {width:g} s" for width in (*WIDTHS, PAPER_WIDTH)]
-    return max(names, key=lambda name: np.mean(found[name][figure]))
 
 
 def _unlearned(ids: np.ndarray, free: np.ndarray) -> tuple[NeuLVM, dict[str, Any]]:
@@ -128,16 +126,14 @@ def jobs_of(data: SpikeData, options: Any) -> list[Job]:
     ]
 
 
-def informed_jobs(data: SpikeData, options: Any) -> list[Job]:
-    """One fit to the true activity of each trial."""
-    settings = {
-        "recording": str((options.out / "recording.npz").resolve()),
-        "seconds": options.seconds,
-        "cut": [options.run, options.length, options.network_seed],
-    }
-    function = "latentspike.studies.winner_take_all_fits:run_informed"
+def bound_jobs(what: str, data: SpikeData, options: Any) -> list[Job]:
+    """What knows more of each trial than a fit: "known" or "informed"."""
+    settings = {"recording": str((options.out / "recording.npz").resolve())}
+    settings |= {"cut": [options.run, options.length, options.network_seed]}
+    own = {"known": {"n_particles": options.particles}, "informed": {"seconds": options.seconds}}
+    function = f"latentspike.studies.winner_take_all_fits:run_{what}"
     return [
-        Job(options.out / "informed" / f"{i}", function, {"trial": i} | settings)
+        Job(options.out / what / f"{i}", function, {"trial": i} | settings | own[what])
         for i in range(data.n_trials)
     ]
 
@@ -146,72 +142,6 @@ def _fits(options: Any) -> Path:
     """Folder of the fits."""
     together = f"-{options.together}-trials" if options.together > 1 else ""
     return options.out / f"fits-{options.method}{together}"
-
-
-def show_agreement(found: dict[str, Rows], results: list[dict[str, Any]], method: str) -> None:
-    """Table of r, ours beside the paper's and the baselines; fits of several trials show means."""
-    print(
-        "\nPearson r with the true activity (both excitatory populations, 4-ms bins), r of E1 − E2"
-        f"\n  {'':52s}{'r':26s}r of E1 − E2"
-    )
-    rows: dict[str, Rows] = {}
-    if results:
-        rows[f"neuLVM, {method}"] = {
-            figure: [row[figure] for row in results] for figure in ("r", "r_difference")
-        }
-    if found:
-        best = best_smoothing(found, "r")
-        rows[f"{best}: the best, if one knew the truth"] = found[best]
-        rows[f"smoothing, {PAPER_WIDTH:g} s"] = found[f"smoothing, {PAPER_WIDTH:g} s"]
-        oracle = "true activity, smoothed by 48 ms"
-        rows[oracle] = found[oracle]
-    for name, found_r in rows.items():
-        print(f"  {name:52s}{spread(found_r['r']):26s}{spread(found_r['r_difference'])}")
-    print(f"  {'paper, neuLVM':52s}{PAPER['r']}")
-    if results and found and len(results) == len(found[best_smoothing(found, "r")]["r"]):
-        best = found[best_smoothing(found, "r")]["r"]
-        n_above = sum(row["r"] > r for row, r in zip(results, best, strict=True))
-        print(f"  above the best smoothing in {n_above} of {len(results)} trials")
-
-
-def show_switches(document: dict[str, Any], results: list[dict[str, Any]]) -> None:
-    """Table of switches, each with integrator and step."""
-    mesoscopic = "mesoscopic, exact membrane, 4 ms"
-    network = "network, exact membrane, 0.2 ms"
-    own = document["network"]
-    error = own["counting_error"]
-    print("\nSwitches per 100 s, counted in bins of 4 ms; integrator and step in each line")
-    if error is not None:
-        print(f"  true {network}: {own['value']:.1f} ± {error:.1f} (counting error)")
-    for name, values in document.get("before", {}).items():
-        print(f"  before learning, {name}, {mesoscopic}: {spread(values)}")
-    if informed := document.get("informed"):
-        values = [row["mesoscopic"]["value"] for row in informed]
-        how = f"parameters from the true activity of all neurons, {mesoscopic}"
-        print(f"  {how}: {spread(values)}; {_within(values)}")
-        print(f"  switches of each trial itself: {_within([row['seen'] for row in informed])}")
-    fitted = {"fitted": (mesoscopic, "mesoscopic"), "fitted parameters": (network, "network")}
-    for name, (how, key) in fitted.items():
-        values = [row[key]["value"] for row in results if key in row]
-        if values:
-            print(f"  {name}, {how}: {spread(values)}; {_within(values)}")
-    draws = [np.mean(row["mesoscopic_of_draws"]) for row in results if row["mesoscopic_of_draws"]]
-    if draws:
-        within = [np.std(r["mesoscopic_of_draws"]) for r in results if r["mesoscopic_of_draws"]]
-        print(
-            f"  mean over draws of the posterior, {mesoscopic}: {spread(draws)}; sd over the draws "
-            f"of a fit (their counting noise included) {np.mean(within):.1f}"
-        )
-    print(
-        f"  paper: fitted model {PAPER['model']} (Euler, 4 ms), network {PAPER['network']} (Euler, "
-        "0.2 ms)"
-    )
-
-
-def _within(values: list[float]) -> str:
-    mean, sd = REFERENCE
-    near = [sum(abs(value - mean) <= n * sd for value in values) for n in (1, 2)]
-    return f"{near[0]} of {len(values)} within {mean} ± {sd}, {near[1]} within twice that"
 
 
 def draw(data: SpikeData, options: Any, results: list[dict[str, Any]]) -> None:
@@ -283,15 +213,16 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
         figures.controls(
             data, _run_before(data.neuron_ids, data.n_bins), widths, options.out / "controls.png"
         )
-    if "informed" in options.only:
-        document["informed"] = run_jobs(informed_jobs(data, options), n_processes=options.jobs)
+    for what in ("known", "informed"):
+        if what in options.only:
+            document[what] = run_jobs(bound_jobs(what, data, options), n_processes=options.jobs)
     if "fits" in options.only:
         results = run_jobs(jobs_of(data, options), n_processes=options.jobs)
         together = f", {options.together} trials each" if options.together > 1 else ""
         document[f"fits, {options.method}{together}"] = results
         draw(data, options, results)
     with tabulated(options.out):
-        show_agreement(found, results, options.method)
+        show_agreement(found, results, options.method, document.get("known"))
         show_switches(document, results)
     keep(options.out, kept_before(options.out) | document)
     return document

@@ -13,6 +13,7 @@ from latentspike.dynamics import Network
 from latentspike.evaluate import find_switches, switch_rate
 from latentspike.io import read_npz, write_npz
 from latentspike.models.neulvm import Estimation, NeuLVM
+from latentspike.models.neulvm.swarms import N_SWARMS
 from latentspike.simulate import lif_network, neurons_by_population, winner_take_all
 from latentspike.spikes import SpikeData
 from latentspike.training import RunOptions, fit
@@ -135,6 +136,21 @@ def run_fit(settings: dict[str, Any], folder: Path) -> dict[str, Any]:
         network = model.fitted_network(params)
         found["network"] = network_switches(network, settings["network_seconds"], seed=trial)
     return found
+
+
+def run_known(settings: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Activity of a trial, inferred at the true parameters: no fit can know more of them."""
+    data = read_npz(settings["recording"]).select_trials([settings["trial"]])
+    model = NeuLVM(
+        winner_take_all(free=True),
+        neurons=neurons_by_population(data.neuron_ids),
+        estimation=Estimation(n_particles=settings["n_particles"]),
+    )
+    draws = np.tile(true_parameters(model), (N_SWARMS, 1))
+    params = {"free": draws[0], "draws": draws}
+    found = model.infer(params, data, n_samples=N_SWARMS, key=jax.random.key(settings["trial"]))
+    assert found.population_activity is not None
+    return agreement(found.population_activity[0], data.truth["population_counts"][0])
 
 
 def run_informed(settings: dict[str, Any], folder: Path) -> dict[str, Any]:

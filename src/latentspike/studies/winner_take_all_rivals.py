@@ -27,7 +27,7 @@ from latentspike.spikes import SpikeData
 from latentspike.studies import winner_take_all_fits as common
 from latentspike.studies.common import arguments, keep, kept_before, spread, tabulated
 from latentspike.studies.rivals_fits import EXAMPLE, RIVALS
-from latentspike.studies.winner_take_all import best_smoothing
+from latentspike.studies.winner_take_all_tables import best_smoothing
 
 PAPER = {
     "neuLVM": ("0.81 ± 0.02", "7.8 ± 4.1 (Euler, 4 ms)"),

@@ -8,8 +8,8 @@ from latentspike.studies import (
     linear_autoencoder,
     random_search,
     reaching,
-    winner_take_all,
     winner_take_all_rivals,
+    winner_take_all_tables,
 )
 from latentspike.studies.common import TABLE
 
@@ -118,14 +118,20 @@ def agreements(r, difference):
 
 
 def test_table_1_has_the_baseline_the_oracle_and_integrators(said, tmp_path):
-    widths = {f"smoothing, {w:g} s": agreements(w, 0.2) for w in winner_take_all.WIDTHS}
+    widths = {f"smoothing, {w:g} s": agreements(w, 0.2) for w in winner_take_all_tables.WIDTHS}
     found = widths | {
         "smoothing, 0.4 s": agreements(0.1, 0.3),
         "true activity, smoothed by 48 ms": agreements(0.83, 0.75),
     }
     fit = {"r": 0.8, "r_difference": 0.5, "mesoscopic": {"value": 9.0}}
-    winner_take_all.show_agreement(found, [fit, fit], "sampling")
+    known = {"r": 0.25, "r_difference": 0.1}
+    winner_take_all_tables.show_agreement(found, [fit, fit], "sampling", [known, known])
     lines = said()
+    assert "neuLVM, sampling: above the best smoothing in 2 of 2 trials" in lines[-2]
+    assert "neuLVM at the true parameters: above the best smoothing in 0 of 2 trials" in lines[-1]
+    del lines[-2:]
+    winner_take_all_tables.show_agreement(found, [fit], "sampling")
+    assert said()[-1].startswith("paper, neuLVM")  # a fit of two trials is compared with neither
     assert "r of E1 − E2" in lines[1]
     for start, r, difference in (
         ("neuLVM, sampling", "0.800", "0.500"),

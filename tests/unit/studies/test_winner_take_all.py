@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from latentspike.io import read_npz
-from latentspike.studies import photo_stimulation, winner_take_all
+from latentspike.studies import photo_stimulation, winner_take_all, winner_take_all_tables
 from latentspike.studies import winner_take_all_fits as fits
 
 
@@ -50,10 +50,19 @@ def test_agreement_is_over_both_excitatory_populations(cut):
 
 def test_the_smoothed_truth_is_above_smoothed_spikes(cut):
     found = winner_take_all.baselines(cut[1])
-    best = winner_take_all.best_smoothing(found, "r")
+    best = winner_take_all_tables.best_smoothing(found, "r")
     assert best.startswith("smoothing, ")
     oracle = np.mean(found["true activity, smoothed by 48 ms"]["r"])
     assert oracle > np.mean(found[best]["r"]) >= np.mean(found["smoothing, 0.02 s"]["r"])
+
+
+def test_activity_at_the_true_parameters_is_that_of_swarms(cut, tmp_path):
+    settings = {"recording": str(cut[0]), "trial": 1, "n_particles": 100}
+    found = fits.run_known(settings, tmp_path)
+    smoothed = fits.smoothed(fits.recorded_sums(cut[1], 1), 0.02)
+    narrow = fits.agreement(smoothed, cut[1].truth["population_counts"][1])
+    assert found["r"] > narrow["r"]
+    assert found == fits.run_known(settings, tmp_path)
 
 
 def test_table_counts_the_fits_near_the_network(capsys):
@@ -63,7 +72,7 @@ def test_table_counts_the_fits_near_the_network(capsys):
         {"mesoscopic": {"value": 8.0}, "network": {"value": 14.0}} | fitted,
     ]
     document = {"network": {"value": 14.0, "counting_error": 1.0}, "before": {"middle": [0.0]}}
-    winner_take_all.show_switches(document, results)
+    winner_take_all_tables.show_switches(document, results)
     said = capsys.readouterr().out
     assert "fitted, mesoscopic, exact membrane, 4 ms: 10.500" in said
     assert "1 of 2 within 13.5 ± 3.7, 2 within twice that" in said
