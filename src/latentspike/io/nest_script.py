@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
 from typing import Any
+
+import numpy as np
 
 from latentspike.dynamics import Network
 from latentspike.files import write_text
@@ -58,6 +61,21 @@ def build():
             "all_to_all",
             {{"weight": c["weight"], "delay": c["delay"]}},
         )
+    for name, amplitudes in NETWORK["current"].items():
+        # R·I in mV is a current of as many pA as mV per membrane time, of a capacitance of 1 pF
+        per_mv = 1.0 / NETWORK["populations"][name]["membrane_time"]
+        width = NETWORK["bin_width"]
+        generator = nest.Create(
+            "step_current_generator",
+            params={{
+                # it arrives two steps after it is switched on
+                "amplitude_times": [
+                    WARM_UP - 2 * RESOLUTION + width * i for i in range(len(amplitudes) + 1)
+                ],
+                "amplitude_values": [per_mv * mv for mv in amplitudes] + [0.0],
+            }},
+        )
+        nest.Connect(generator, populations[name], syn_spec={{"delay": RESOLUTION}})
     return populations
 
 
@@ -103,24 +121,34 @@ MS = 1e3
 
 
 def write_nest_script(
-    network: Network, path: str | os.PathLike[str], *, time_step: float = 0.0002
+    network: Network,
+    path: str | os.PathLike[str],
+    *,
+    time_step: float = 0.0002,
+    current: Mapping[str, Any] | None = None,
+    bin_width: float | None = None,
 ) -> None:
     """Write a network as a stand-alone Python program for NEST.
 
     The program needs NEST 3 and nothing else; it prints the rate of each population and, on
     request, writes every spike. In `gif_psc_exp` a spike acts in the step in which its delay ends,
-    so NEST's delays are ours and one step more, as its shortest is one step.
+    so NEST's delays are ours and one step more, as its shortest is one step. It resets a neuron
+    only while it is refractory, which therefore lasts one step at least.
 
     Parameters
     ----------
     network : without free parameters, such as a fitted one (`Network.with_values`)
     path : of the program; replaced if it exists
     time_step : s
+    current : [bins] by population, R·I in mV, from the first counted moment on; 0 after its end. A
+        network with measured inputs needs it: the program cannot know them ({} for none)
+    bin_width : s, of ``current``; a whole number of steps
 
     Raises
     ------
-    ValueError : if the network has free parameters, or if a population receives two excitatory or
-        two inhibitory time constants, which `gif_psc_exp` does not have.
+    ValueError : if the network has free parameters, or measured inputs without a current; if a
+        current does not suit; or if a population receives two excitatory or two inhibitory time
+        constants, which `gif_psc_exp` does not have.
 
     References
     ----------
@@ -143,9 +171,15 @@ def write_nest_script(
         )
     if not 0 < time_step < 1:
         raise ValueError(f"time_step must be seconds above 0, got {time_step!r}")
+    if network.inputs and current is None:
+        raise ValueError(
+            f"the network has measured inputs ({', '.join(network.inputs)}): say what they do, as "
+            "current={population: mV in every bin} with bin_width=…, or current={} for nothing"
+        )
     table = {
-        "populations": {name: _population(network, name) for name in network.names},
+        "populations": {name: _population(network, name, time_step) for name in network.names},
         "connections": _connections(network, time_step),
+        **_external(network, current or {}, bin_width, time_step),
     }
     program = _PROGRAM.format(
         names=", ".join(network.names).replace("\\", "").replace('"', "'"),
@@ -157,13 +191,39 @@ def write_nest_script(
     write_text(path, program)
 
 
+def _external(
+    network: Network, current: Mapping[str, Any], bin_width: float | None, time_step: float
+) -> dict[str, Any]:
+    """Currents in mV and their bin width in ms."""
+    if not current:
+        return {"current": {}, "bin_width": None}
+    steps = (bin_width or 0.0) / time_step
+    if not (np.isfinite(steps) and round(steps) >= 1 and abs(steps - round(steps)) < 1e-6):
+        raise ValueError(
+            f"bin_width of the current must be a multiple of {time_step:g} s, got {bin_width!r}"
+        )
+    found = {}
+    for name, values in current.items():
+        if name not in network.names:
+            raise ValueError(f"current of {name!r}; populations: {', '.join(network.names)}")
+        array = np.asarray(values, float)
+        if array.ndim != 1 or not array.size:
+            raise ValueError(f"current of {name} must be [bins], got shape {array.shape}")
+        if not np.isfinite(array).all():
+            where = int(np.argmin(np.isfinite(array)))
+            raise ValueError(f"current of {name}, bin {where} is {array[where]}, not finite")
+        found[name] = array.tolist()
+    return {"current": found, "bin_width": _ms(round(steps) * time_step)}
+
+
 def _ms(seconds: float) -> float:
     return round(seconds * MS, 9)
 
 
-def _population(network: Network, name: str) -> dict[str, Any]:
+def _population(network: Network, name: str, time_step: float) -> dict[str, Any]:
     population = network.populations[name]
-    numbers = {"membrane_time": population.membrane_time, "refractory": population.refractory}
+    refractory = max(population.refractory, time_step)
+    numbers = {"membrane_time": population.membrane_time, "refractory": refractory}
     milliseconds = {key: _ms(float(value)) for key, value in numbers.items()}  # pyright: ignore
     found = {
         "size": population.size,

@@ -5,6 +5,7 @@ import importlib.util
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 from latentspike.dynamics import Network, Population
@@ -30,6 +31,44 @@ def test_free_parameters_and_unfit_synapses_are_named(tmp_path):
     with pytest.raises(ValueError, match=r"A receives excitatory .*A \(6 ms\), B \(3 ms\)"):
         write_nest_script(several, tmp_path / "network.py")
     assert not (tmp_path / "network.py").exists()
+
+
+def test_measured_inputs_are_not_left_out_in_silence(tmp_path):
+    one = Network({"A": Population(5, 0.02, 14.0, 4.0)}, {}, inputs={"light": {"A": 2.0}})
+    file = tmp_path / "network.py"
+    with pytest.raises(ValueError, match=r"measured inputs \(light\).*current=\{\} for nothing"):
+        write_nest_script(one, file)
+    for current, width, error in (
+        ({"B": [1.0]}, 0.001, r"current of 'B'; populations: A"),
+        ({"A": [[1.0]]}, 0.001, r"current of A must be \[bins\], got shape \(1, 1\)"),
+        ({"A": [1.0, np.nan]}, 0.001, "current of A, bin 1 is nan"),
+        ({"A": [1.0]}, 0.0003, "multiple of 0.0002 s, got 0.0003"),
+        ({"A": [1.0]}, None, "multiple of 0.0002 s, got None"),
+    ):
+        with pytest.raises(ValueError, match=error):
+            write_nest_script(one, file, current=current, bin_width=width)
+    assert not file.exists()
+    write_nest_script(one, file, current={})
+    ast.parse(file.read_text())
+
+
+@pytest.mark.skipif(importlib.util.find_spec("nest") is None, reason="NEST is not installed")
+@pytest.mark.parametrize("refractory", [0.0, 0.004])
+def test_a_current_acts_in_nest_when_it_acts_in_our_network(tmp_path, refractory):
+    """A population that is silent but for bins of strong current."""
+    alone = Network({"A": Population(1000, 0.02, 2.0, 8.0, refractory=refractory)}, {})
+    current, width = np.array([0.0, 30.0, 0.0, 0.0, 15.0, 15.0, 0.0, 0.0]), 0.02
+    file, spikes = tmp_path / "network.py", tmp_path / "s.csv"
+    write_nest_script(alone, file, current={"A": current}, bin_width=width)
+    command = [sys.executable, str(file), "--duration", "0.2", "--spikes", str(spikes)]
+    subprocess.run(command, capture_output=True, text=True, check=True)
+    times = [float(line.split(",")[2]) for line in spikes.read_text().splitlines()[1:]]
+    theirs, _ = np.histogram(times, np.arange(0, 161, 2.0))
+    steps = np.repeat(current, 100)
+    ours = lif_network(alone, 0.16, seed=0, n_trials=1, current={"A": steps}).counts(0.002)[0, :, 0]
+    assert ours.sum() > 1000
+    error = np.sqrt(ours + theirs + 1.0)
+    assert np.mean(((ours - theirs) / error) ** 2) < 1.0
 
 
 @pytest.mark.skipif(importlib.util.find_spec("nest") is None, reason="NEST is not installed")

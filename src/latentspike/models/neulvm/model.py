@@ -18,6 +18,7 @@ from latentspike.models.neulvm.inference import infer_posterior
 from latentspike.models.neulvm.narrowing import lost_track
 from latentspike.models.neulvm.problem import (
     Problem,
+    as_members,
     make_problem,
     own_scale,
     populations_of,
@@ -89,7 +90,7 @@ class NeuLVM:
     own_rates: bool = False
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "neurons", _members(self.neurons, self.network))
+        object.__setattr__(self, "neurons", as_members(self.neurons, self.network))
 
     def __hash__(self) -> int:
         return hash(json.dumps(self.to_config()))
@@ -238,8 +239,9 @@ class NeuLVM:
         Returns
         -------
         By name ``value``; after several starts ``restart_sd``, the spread of what each of them
-        found before the best went on; and where there are draws ``sd``, ``low`` and ``high`` (90 %
-        interval), ``share`` (of the prior's spread that is left), ``r_hat`` and ``n_effective``.
+        found before the better ones went on; and where there are draws ``sd``, ``low`` and
+        ``high`` (90 % interval), ``share`` (of the prior's spread that is left), ``r_hat`` and
+        ``n_effective``.
         """
         names = self.network.free_names
         table = {n: {"value": float(v)} for n, v in zip(names, params["free"], strict=True)}
@@ -285,23 +287,3 @@ class NeuLVM:
             return (lost_track if is_swarm else not_followed)(params) + said
         names, free = self.network.free_names, np.asarray(params["free"], float)
         return warnings_without_posterior(names, *self.network.bounds, free)
-
-
-def _members(neurons: Any, network: Network) -> dict[str, tuple[Any, ...]]:
-    """Neuron ids as plain values, by population in the network's order."""
-    if not isinstance(neurons, Mapping):
-        raise ValueError(f"neurons must be a table of neuron ids by population, got {neurons!r}")
-    if unknown := set(neurons) - set(network.names):
-        known = ", ".join(network.names)
-        raise ValueError(f"neurons names {sorted(unknown)[0]!r}; populations: {known}")
-    found: dict[str, tuple[Any, ...]] = {}
-    for name in network.names:
-        if not neurons:
-            break
-        if name not in neurons or isinstance(neurons[name], str) or not len(neurons[name]):
-            raise ValueError(f"neurons.{name} must list the recorded neurons of the population")
-        found[name] = tuple(np.asarray(neurons[name]).tolist())
-    ids = [neuron for members in found.values() for neuron in members]
-    if twice := [neuron for neuron in ids if ids.count(neuron) > 1]:
-        raise ValueError(f"neurons names {twice[0]!r} twice")
-    return found

@@ -37,6 +37,31 @@ class Problem(NamedTuple):
         return self._replace(table=self.table.at(np.asarray(free)), low=none, high=none)
 
 
+def as_members(neurons: Any, network: Network) -> dict[str, tuple[Any, ...]]:
+    """Neuron ids as plain values, by population in the network's order.
+
+    Raises
+    ------
+    ValueError : naming the population or neuron that does not suit.
+    """
+    if not isinstance(neurons, Mapping):
+        raise ValueError(f"neurons must be a table of neuron ids by population, got {neurons!r}")
+    if unknown := set(neurons) - set(network.names):
+        known = ", ".join(network.names)
+        raise ValueError(f"neurons names {sorted(unknown)[0]!r}; populations: {known}")
+    found: dict[str, tuple[Any, ...]] = {}
+    for name in network.names:
+        if not neurons:
+            break
+        if name not in neurons or isinstance(neurons[name], str) or not len(neurons[name]):
+            raise ValueError(f"neurons.{name} must list the recorded neurons of the population")
+        found[name] = tuple(np.asarray(neurons[name]).tolist())
+    ids = [neuron for members in found.values() for neuron in members]
+    if twice := [neuron for neuron in ids if ids.count(neuron) > 1]:
+        raise ValueError(f"neurons names {twice[0]!r} twice")
+    return found
+
+
 def populations_of(network: Network, members: Members, data: SpikeData) -> np.ndarray:
     """Population of each neuron of a recording, int [neurons].
 
