@@ -15,7 +15,7 @@ import numpy as np
 
 from latentspike.dynamics.stepping import Mesoscopic
 from latentspike.models.neulvm.joint import log_joint
-from latentspike.models.neulvm.metric import Metric, metric_at, to_counts, to_free
+from latentspike.models.neulvm.metric import Metric, metric_at, to_counts, to_free, to_place
 from latentspike.models.neulvm.problem import Problem
 
 TARGET_ACCEPTANCE = 0.8
@@ -92,6 +92,7 @@ class Sampler:
     place : [trials, bins, K]; present activity
     logit : [free]; present parameters
     metric_point : (place, logit) whose curvature shapes the steps; by default the present ones
+    recent : sums of counts and logits of the ``n_moves`` samples since the metric was last moved
     log_step : of a trajectory
     n_moves : how often it was adapted
     n_leapfrog : steps per trajectory
@@ -105,6 +106,7 @@ class Sampler:
         logit: np.ndarray,
         *,
         metric_point: tuple[np.ndarray, np.ndarray] | None = None,
+        recent: tuple[np.ndarray, np.ndarray] | None = None,
         log_step: float,
         n_moves: int = 0,
         n_leapfrog: int,
@@ -113,6 +115,7 @@ class Sampler:
         self.place, self.logit = place, logit
         self.log_step, self.n_moves = float(log_step), int(n_moves)
         self.metric_point = metric_point or (place, logit)
+        self.recent = recent or (np.zeros(place.shape), np.zeros(logit.shape))
         self.metric = _metric(system, problem, *self.metric_point)
         self.value, self._here_force = self._force(self._position)
 
@@ -131,10 +134,16 @@ class Sampler:
         return np.asarray(to_counts(self.place))
 
     def follow(self) -> None:
-        """Take the curvature of the present point."""
-        self.metric_point = (self.place, self.logit)
+        """Take the curvature at the mean of the samples since the last time.
+
+        At a sample itself the chance of every bin would be taken for the shape of the whole: steps
+        could be a third as long.
+        """
+        n = max(self.n_moves, 1)
+        counts, logit = self.recent if self.n_moves else (self.counts, self.logit)
+        self.metric_point = (to_place(counts / n), logit / n)
         self.metric = _metric(self.system, self.problem, *self.metric_point)
-        self.n_moves = 0
+        self.n_moves, self.recent = 0, (np.zeros(self.place.shape), np.zeros(self.logit.shape))
         self.value, self._here_force = self._force(self._position)
 
     def use(self, problem: Problem) -> None:
@@ -166,6 +175,8 @@ class Sampler:
         if is_adapting:
             self.log_step += 5 * (acceptance - TARGET_ACCEPTANCE) / (self.n_moves + 4) ** 0.85
             self.n_moves += 1
+            counts, logit = self.recent
+            self.recent = counts + self.counts, logit + self.logit
         return acceptance
 
     def _force(self, position: np.ndarray) -> tuple[float, np.ndarray]:

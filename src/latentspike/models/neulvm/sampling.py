@@ -84,6 +84,8 @@ def begin(
         "logit": zeros(n, start.size),
         "metric_place": zeros(n, *shape),
         "metric_logit": zeros(n, start.size),
+        "recent": zeros(n, *shape),
+        "recent_logit": zeros(n, start.size),
         "log_step": np.full(n, np.log(_FIRST_STEP)),
         "n_moves": np.zeros(n, int),
         "n_samples": np.zeros(n, int),
@@ -161,6 +163,7 @@ def _sample(
         state["place"][chain],
         state["logit"][chain],
         metric_point=(state["metric_place"][chain], state["metric_logit"][chain]),
+        recent=(state["recent"][chain], state["recent_logit"][chain]),
         log_step=float(state["log_step"][chain]),
         n_moves=int(state["n_moves"][chain]),
         n_leapfrog=settings.n_leapfrog,
@@ -176,6 +179,7 @@ def _sample(
         total, squares = total + counts / _BLOCK, squares + counts**2 / _BLOCK
     state["place"][chain], state["logit"][chain] = sampler.place, sampler.logit
     state["metric_place"][chain], state["metric_logit"][chain] = sampler.metric_point
+    state["recent"][chain], state["recent_logit"][chain] = sampler.recent
     state["log_step"][chain], state["n_moves"][chain] = sampler.log_step, sampler.n_moves
     state["n_samples"][chain] = first + _BLOCK
     if is_adapting:
