@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from functools import partial
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -83,6 +84,31 @@ def _metric(system: Mesoscopic, problem: Problem, place: np.ndarray, logit: np.n
     return _last[0][1]
 
 
+class MetricState(NamedTuple):
+    """Where the metric is taken, and the samples since it was."""
+
+    place: np.ndarray
+    logit: np.ndarray
+    counts: np.ndarray  # sum over the samples
+    logits: np.ndarray
+    n_samples: int
+
+    @classmethod
+    def at(cls, place: np.ndarray, logit: np.ndarray) -> MetricState:
+        """At a point, before any sample."""
+        return cls(place, logit, np.zeros(place.shape), np.zeros(logit.shape), 0)
+
+    def plus(self, counts: np.ndarray, logit: np.ndarray) -> MetricState:
+        """After another sample."""
+        n = int(self.n_samples) + 1
+        return self._replace(counts=self.counts + counts, logits=self.logits + logit, n_samples=n)
+
+    def moved(self) -> MetricState:
+        """To the mean of the samples."""
+        n = self.n_samples
+        return self.at(to_place(self.counts / n), self.logits / n) if n else self
+
+
 class Sampler:
     """A chain over (place, logit).
 
@@ -91,10 +117,8 @@ class Sampler:
     system, problem : what is sampled; a problem without free parameters samples the activity only
     place : [trials, bins, K]; present activity
     logit : [free]; present parameters
-    metric_point : (place, logit) whose curvature shapes the steps; by default the present ones
-    recent : sums of counts and logits of the ``n_moves`` samples since the metric was last moved
+    metric : what shapes the steps; by default the curvature of the present point
     log_step : of a trajectory
-    n_moves : how often it was adapted
     n_leapfrog : steps per trajectory
     """
 
@@ -105,18 +129,15 @@ class Sampler:
         place: np.ndarray,
         logit: np.ndarray,
         *,
-        metric_point: tuple[np.ndarray, np.ndarray] | None = None,
-        recent: tuple[np.ndarray, np.ndarray] | None = None,
+        metric: MetricState | None = None,
         log_step: float,
-        n_moves: int = 0,
         n_leapfrog: int,
     ) -> None:
         self.system, self.problem, self.n_leapfrog = system, problem, n_leapfrog
         self.place, self.logit = place, logit
-        self.log_step, self.n_moves = float(log_step), int(n_moves)
-        self.metric_point = metric_point or (place, logit)
-        self.recent = recent or (np.zeros(place.shape), np.zeros(logit.shape))
-        self.metric = _metric(system, problem, *self.metric_point)
+        self.log_step = float(log_step)
+        self.metric_state = metric or MetricState.at(place, logit)
+        self.metric = _metric(system, problem, *self.metric_state[:2])
         self.value, self._here_force = self._force(self._position)
 
     @property
@@ -139,11 +160,8 @@ class Sampler:
         At a sample itself the chance of every bin would be taken for the shape of the whole: steps
         could be a third as long.
         """
-        n = max(self.n_moves, 1)
-        counts, logit = self.recent if self.n_moves else (self.counts, self.logit)
-        self.metric_point = (to_place(counts / n), logit / n)
-        self.metric = _metric(self.system, self.problem, *self.metric_point)
-        self.n_moves, self.recent = 0, (np.zeros(self.place.shape), np.zeros(self.logit.shape))
+        self.metric_state = self.metric_state.moved()
+        self.metric = _metric(self.system, self.problem, *self.metric_state[:2])
         self.value, self._here_force = self._force(self._position)
 
     def use(self, problem: Problem) -> None:
@@ -173,10 +191,9 @@ class Sampler:
             self.value, self._here_force = value, force
         acceptance = float(np.exp(min(gain, 0.0)))
         if is_adapting:
-            self.log_step += 5 * (acceptance - TARGET_ACCEPTANCE) / (self.n_moves + 4) ** 0.85
-            self.n_moves += 1
-            counts, logit = self.recent
-            self.recent = counts + self.counts, logit + self.logit
+            n = self.metric_state.n_samples
+            self.log_step += 5 * (acceptance - TARGET_ACCEPTANCE) / (n + 4) ** 0.85
+            self.metric_state = self.metric_state.plus(self.counts, self.logit)
         return acceptance
 
     def _force(self, position: np.ndarray) -> tuple[float, np.ndarray]:

@@ -17,7 +17,7 @@ import numpy as np
 from latentspike.dynamics.stepping import Mesoscopic
 from latentspike.models.neulvm.metric import to_place
 from latentspike.models.neulvm.problem import Problem
-from latentspike.models.neulvm.sampler import Sampler
+from latentspike.models.neulvm.sampler import MetricState, Sampler
 from latentspike.models.neulvm.settings import Estimation
 from latentspike.models.neulvm.starts import improved, starts_of
 from latentspike.models.neulvm.swarms import N_SWARMS, follow_at, has_lost_track, places
@@ -84,10 +84,10 @@ def begin(
         "logit": zeros(n, start.size),
         "metric_place": zeros(n, *shape),
         "metric_logit": zeros(n, start.size),
-        "recent": zeros(n, *shape),
-        "recent_logit": zeros(n, start.size),
+        "metric_counts": zeros(n, *shape),
+        "metric_logits": zeros(n, start.size),
+        "metric_n_samples": np.zeros(n, int),
         "log_step": np.full(n, np.log(_FIRST_STEP)),
-        "n_moves": np.zeros(n, int),
         "n_samples": np.zeros(n, int),
         "warmup": zeros(n, plan.n_warmup, start.size),
         "draws": zeros(plan.n_kept, plan.draws * _BLOCK, start.size),
@@ -162,10 +162,8 @@ def _sample(
         problem,
         state["place"][chain],
         state["logit"][chain],
-        metric_point=(state["metric_place"][chain], state["metric_logit"][chain]),
-        recent=(state["recent"][chain], state["recent_logit"][chain]),
+        metric=MetricState(*[state[f"metric_{name}"][chain] for name in MetricState._fields]),
         log_step=float(state["log_step"][chain]),
-        n_moves=int(state["n_moves"][chain]),
         n_leapfrog=settings.n_leapfrog,
     )
     visits, acceptances, total, squares = [], [], 0.0, 0.0
@@ -178,9 +176,9 @@ def _sample(
         visits.append(sampler.free)
         total, squares = total + counts / _BLOCK, squares + counts**2 / _BLOCK
     state["place"][chain], state["logit"][chain] = sampler.place, sampler.logit
-    state["metric_place"][chain], state["metric_logit"][chain] = sampler.metric_point
-    state["recent"][chain], state["recent_logit"][chain] = sampler.recent
-    state["log_step"][chain], state["n_moves"][chain] = sampler.log_step, sampler.n_moves
+    for name, value in sampler.metric_state._asdict().items():
+        state[f"metric_{name}"][chain] = value
+    state["log_step"][chain] = sampler.log_step
     state["n_samples"][chain] = first + _BLOCK
     if is_adapting:
         state["warmup"][chain, first : first + _BLOCK] = visits

@@ -319,3 +319,25 @@ def nuts(blackjax, log_density, start, *, n_warmup, n_draws):
         state, _ = step(key, state)
         positions.append(state.position)
     return [np.array(part) for part in zip(*positions, strict=True)]
+
+
+def test_the_metric_moves_to_the_mean_of_the_samples_since():
+    with jax.enable_x64(True):
+        system, problem, place, logit = tiny_problem()
+        sampler = Sampler(system, problem, place, logit, log_step=np.log(0.05), n_leapfrog=5)
+        rng = np.random.default_rng(0)
+        sampler.follow()  # without a sample it stays
+        np.testing.assert_array_equal(sampler.metric_state.place, place)
+        counts, logits = [], []
+        for _ in range(4):
+            sampler.sample(rng, is_adapting=True)
+            counts.append(sampler.counts)
+            logits.append(sampler.logit)
+        sampler.follow()
+        assert np.ptp(counts, 0).max() > 0.1
+        where = sampler.metric_state
+        np.testing.assert_allclose(to_counts(where.place), np.mean(counts, 0), rtol=1e-8)
+        np.testing.assert_allclose(where.logit, np.mean(logits, 0))
+        assert where.n_samples == 0 and not where.counts.any()
+        sampler.sample(rng, is_adapting=False)
+        assert sampler.metric_state.n_samples == 0
