@@ -261,5 +261,5 @@ def parameter_lines(parameters: dict[str, dict[str, float]]) -> list[str]:
     if "draws" in rows[0]:
         lines.append("(of prior: spread left of the prior box; draws: independent ones)")
     if "restarts" in rows[0]:
-        lines.append("((restarts: standard deviation over the starts, or the passes of a swarm))")
+        lines.append("(restarts: standard deviation over the starts, or the passes of a swarm)")
     return lines if parameters else []
