@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 
 from latentspike.dynamics import Mesoscopic
-from latentspike.dynamics.bin_by_bin import predict_bin_by_bin
 from latentspike.dynamics.free_run import free_run
 from latentspike.dynamics.mesoscopic import log_activity, predict
+from latentspike.dynamics.reference import predict_bin_by_bin
 from latentspike.evaluate import find_switches, switch_rate
 from latentspike.simulate import lif_network, winner_take_all
 

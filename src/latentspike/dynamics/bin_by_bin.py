@@ -1,4 +1,4 @@
-"""The mesoscopic model one bin after the other: free simulation, and a readable reference.
+"""The mesoscopic model one bin after the other, for free simulation and as a readable reference.
 
 The same equations as `mesoscopic`, in the order in which time passes. All arrays may have further
 axes at their end, for networks side by side with their own parameters and pasts: so the many are
@@ -17,7 +17,6 @@ from latentspike.dynamics.drive import mean_decay, reset, same_bin_kernel, time_
 from latentspike.dynamics.escape import expected_spikes
 from latentspike.dynamics.mesoscopic import (
     TINY,
-    Prediction,
     Sums,
     log_expected,
     moments,
@@ -260,39 +259,6 @@ def _one_older(system: Mesoscopic, of_class: jax.Array, newest: jax.Array) -> ja
     """Every class one bin older; the oldest join the old ones, where those are kept."""
     older = jnp.concatenate([newest, of_class[:, :-1]], 1)
     return older.at[:, -1].add(of_class[:, -1]) if system.stepping.has_old else older
-
-
-def predict_bin_by_bin(
-    system: Mesoscopic,
-    values: Values,
-    activity: jax.Array,
-    initial_rate: jax.Array,
-    current: jax.Array | None = None,
-    *,
-    is_conditioned: bool = False,
-) -> Prediction:
-    """What `mesoscopic.predict` computes, in the order of time; of one trial.
-
-    Parameters and results as there, without leading axes. ``is_conditioned``: each count also says
-    who is left of the classes, as in `free_run`; for a stepping that keeps the old neurons.
-    """
-    sizes = jnp.asarray(system.sizes)
-    current = jnp.zeros_like(activity) if current is None else current
-
-    def one_bin(state: State, now: tuple[jax.Array, jax.Array]) -> tuple[State, Prediction]:
-        opened = open_bin(system, values, state, now[1])
-        potential = opened.driven + applied(opened.same_bin, now[0])
-        found = outcome(system, values, opened, potential, is_conditioned=is_conditioned)
-        matrix = implicit_matrix(opened, found.slope)
-        log_det = jnp.linalg.slogdet(matrix)[1]
-        variance = found.variance + (1.0 / sizes**2 if is_conditioned else 0.0)
-        state = close_bin(
-            system, values, opened, potential, found, now[0], is_conditioned=is_conditioned
-        )
-        return state, Prediction(found.mean, variance, log_det, potential, found.mass)
-
-    state = start(system, values, initial_rate)
-    return jax.lax.scan(one_bin, state, (activity, current))[1]
 
 
 def implicit_matrix(opened: Bin, slope: jax.Array) -> jax.Array:

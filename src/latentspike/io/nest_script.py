@@ -11,6 +11,7 @@ import numpy as np
 
 from latentspike.dynamics import Network
 from latentspike.files import write_text
+from latentspike.spikes.validate import check_bin_width, steps_of
 
 _PROGRAM = '''"""Spiking network of {names}, written by latentspike for NEST 3.
 
@@ -197,11 +198,7 @@ def _external(
     """Currents in mV and their bin width in ms."""
     if not current:
         return {"current": {}, "bin_width": None}
-    steps = (bin_width or 0.0) / time_step
-    if not (np.isfinite(steps) and round(steps) >= 1 and abs(steps - round(steps)) < 1e-6):
-        raise ValueError(
-            f"bin_width of the current must be a multiple of {time_step:g} s, got {bin_width!r}"
-        )
+    steps = steps_of("bin_width of the current", check_bin_width(bin_width), time_step)
     found = {}
     for name, values in current.items():
         if name not in network.names:
@@ -213,7 +210,7 @@ def _external(
             where = int(np.argmin(np.isfinite(array)))
             raise ValueError(f"current of {name}, bin {where} is {array[where]}, not finite")
         found[name] = array.tolist()
-    return {"current": found, "bin_width": _ms(round(steps) * time_step)}
+    return {"current": found, "bin_width": _ms(steps * time_step)}
 
 
 def _ms(seconds: float) -> float:

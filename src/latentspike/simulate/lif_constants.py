@@ -8,19 +8,9 @@ from typing import Literal
 import numpy as np
 
 from latentspike.dynamics import Network
+from latentspike.spikes.validate import steps_of
 
 Membrane = Literal["exact", "euler"]
-
-
-def steps_of(what: str, seconds: float, time_step: float) -> int:
-    """A time as a whole number of steps, 0 or more; ValueError where it is none."""
-    steps = round(seconds / time_step)
-    if abs(steps * time_step - seconds) > 1e-6 * time_step:
-        raise ValueError(
-            f"{what} of {seconds} s is not a whole number of time steps of {time_step} s: "
-            "change one of the two"
-        )
-    return steps
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from latentspike.simulate.lif_constants import steps_of
+from latentspike.spikes.validate import steps_of
 
 
 @dataclass(frozen=True)

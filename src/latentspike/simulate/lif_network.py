@@ -11,7 +11,7 @@ import numpy as np
 
 from latentspike.dynamics import Network
 from latentspike.simulate.lif_activity import LIFActivity
-from latentspike.simulate.lif_constants import Membrane, StepConstants, steps_of
+from latentspike.simulate.lif_constants import Membrane, StepConstants
 from latentspike.simulate.lif_current import Currents
 from latentspike.simulate.lif_start import Asynchronous, Start, first_state
 from latentspike.simulate.lif_step import (
@@ -23,7 +23,7 @@ from latentspike.simulate.lif_step import (
     spare_steps,
 )
 from latentspike.simulate.observe import check_positive, random_streams, whole_steps
-from latentspike.spikes.validate import as_whole
+from latentspike.spikes.validate import as_whole, steps_of
 
 _BLOCK_STEPS = 1024  # run in one call
 _BLOCK_BYTES = 2**22  # of spikes handed over by one call

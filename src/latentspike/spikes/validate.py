@@ -30,6 +30,17 @@ def as_seconds(name: str, value: Any) -> float:
     return seconds
 
 
+def steps_of(what: str, seconds: float, time_step: float) -> int:
+    """A time as a whole number of steps, 0 or more; ValueError where it is none."""
+    steps = round(seconds / time_step)
+    if abs(steps * time_step - seconds) > 1e-6 * time_step:
+        raise ValueError(
+            f"{what} of {seconds} s is not a whole number of time steps of {time_step} s: "
+            "change one of the two"
+        )
+    return steps
+
+
 def as_whole(name: str, value: Any, low: int, high: int | None = None) -> int:
     """Whole number in [low, high]; raises ValueError otherwise, never rounds."""
     try:

@@ -8,7 +8,7 @@ import numpy as np
 
 from latentspike.studies.common import spread
 
-PAPER = {"r": "0.81 ± 0.02", "smoothing": "–", "model": "7.8 ± 4.1", "network": "10.3 ± 2.7"}
+PAPER = {"r": "0.81 ± 0.02", "model": "7.8 ± 4.1", "network": "10.3 ± 2.7"}
 REFERENCE = 13.5, 3.7  # switches per 100 s of the network over 100-s blocks, from longer runs
 PAPER_WIDTH = 0.4  # s
 WIDTHS = (0.02, 0.03, 0.04, 0.05, 0.06, 0.08, 0.1, 0.12, 0.15, 0.2, 0.3)  # s

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from latentspike.dynamics import PUBLISHED, Mesoscopic, Network, Population, Stepping
-from latentspike.dynamics.bin_by_bin import predict_bin_by_bin
 from latentspike.dynamics.free_run import free_run, solve
+from latentspike.dynamics.reference import predict_bin_by_bin
 
 
 @pytest.fixture(autouse=True)

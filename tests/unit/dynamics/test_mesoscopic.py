@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from jax.flatten_util import ravel_pytree
 
-from latentspike.dynamics.bin_by_bin import predict_bin_by_bin
 from latentspike.dynamics.drive import drive
 from latentspike.dynamics.escape import expected_spikes
 from latentspike.dynamics.mesoscopic import log_activity, predict
 from latentspike.dynamics.parts import Values
+from latentspike.dynamics.reference import predict_bin_by_bin
 from latentspike.dynamics.single_neurons import log_spikes
 from latentspike.dynamics.stepping import Mesoscopic, Stepping
 

@@ -42,8 +42,12 @@ def test_measured_inputs_are_not_left_out_in_silence(tmp_path):
         ({"B": [1.0]}, 0.001, r"current of 'B'; populations: A"),
         ({"A": [[1.0]]}, 0.001, r"current of A must be \[bins\], got shape \(1, 1\)"),
         ({"A": [1.0, np.nan]}, 0.001, "current of A, bin 1 is nan"),
-        ({"A": [1.0]}, 0.0003, "multiple of 0.0002 s, got 0.0003"),
-        ({"A": [1.0]}, None, "multiple of 0.0002 s, got None"),
+        (
+            {"A": [1.0]},
+            0.0003,
+            "bin_width of the current of 0.0003 s is not a whole number",
+        ),
+        ({"A": [1.0]}, None, "bin_width must be a finite number of seconds, got None"),
     ):
         with pytest.raises(ValueError, match=error):
             write_nest_script(one, file, current=current, bin_width=width)

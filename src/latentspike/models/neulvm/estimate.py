@@ -44,5 +44,9 @@ class Method(Protocol):
         """Parameters and activity that the fit ends with."""
         ...
 
+    def remarks(self, params: dict[str, Any]) -> list[str]:
+        """What a reader of these must know of the estimation, in plain language."""
+        ...
+
 
 METHODS = cast(dict[str, Method], {"sampling": sampling, "particles": narrowing, "hard": viterbi})

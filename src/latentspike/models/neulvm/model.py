@@ -15,7 +15,6 @@ from latentspike.dynamics import Network
 from latentspike.dynamics.stepping import Mesoscopic, Stepping
 from latentspike.models.neulvm.estimate import METHODS, Method
 from latentspike.models.neulvm.inference import infer_posterior
-from latentspike.models.neulvm.narrowing import lost_track
 from latentspike.models.neulvm.problem import (
     Problem,
     as_members,
@@ -24,7 +23,6 @@ from latentspike.models.neulvm.problem import (
     populations_of,
 )
 from latentspike.models.neulvm.recorded import simulate_fitted
-from latentspike.models.neulvm.sampling import not_followed
 from latentspike.models.neulvm.settings import Estimation
 from latentspike.models.neulvm.uncertainty import (
     Identifiability,
@@ -284,6 +282,6 @@ class NeuLVM:
         if np.size(params.get("draws", ())):
             is_swarm = self.estimation.method == "particles"
             said = warnings_for(self.identifiability(params), is_swarm=is_swarm)
-            return (lost_track if is_swarm else not_followed)(params) + said
+            return self._method.remarks(params) + said
         names, free = self.network.free_names, np.asarray(params["free"], float)
         return warnings_without_posterior(names, *self.network.bounds, free)

@@ -158,7 +158,7 @@ def share_of_passes(values: np.ndarray) -> np.ndarray:
     return has_kept / has_kept.sum()
 
 
-def lost_track(params: dict[str, Any]) -> list[str]:
+def remarks(params: dict[str, Any]) -> list[str]:
     """A warning if hardly any of the later passes comes near the best one."""
     later = np.asarray(params["start_values"])[len(params["start_values"]) // 2 :]
     n_kept = int((share_of_passes(np.asarray(params["start_values"]))[-later.size :] > 0).sum())

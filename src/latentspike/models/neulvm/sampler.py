@@ -117,7 +117,8 @@ class Sampler:
     system, problem : what is sampled; a problem without free parameters samples the activity only
     place : [trials, bins, K]; present activity
     logit : [free]; present parameters
-    metric : what shapes the steps; by default the curvature of the present point
+    metric_state : where the curvature is taken that shapes the steps; by default at the present
+        point
     log_step : of a trajectory
     n_leapfrog : steps per trajectory
     """
@@ -129,14 +130,14 @@ class Sampler:
         place: np.ndarray,
         logit: np.ndarray,
         *,
-        metric: MetricState | None = None,
+        metric_state: MetricState | None = None,
         log_step: float,
         n_leapfrog: int,
     ) -> None:
         self.system, self.problem, self.n_leapfrog = system, problem, n_leapfrog
         self.place, self.logit = place, logit
         self.log_step = float(log_step)
-        self.metric_state = metric or MetricState.at(place, logit)
+        self.metric_state = metric_state or MetricState.at(place, logit)
         self.metric = _metric(system, problem, *self.metric_state[:2])
         self.value, self._here_force = self._force(self._position)
 

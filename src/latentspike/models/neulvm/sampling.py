@@ -162,7 +162,7 @@ def _sample(
         problem,
         state["place"][chain],
         state["logit"][chain],
-        metric=MetricState(*[state[f"metric_{name}"][chain] for name in MetricState._fields]),
+        metric_state=MetricState(*[state[f"metric_{name}"][chain] for name in MetricState._fields]),
         log_step=float(state["log_step"][chain]),
         n_leapfrog=settings.n_leapfrog,
     )
@@ -265,7 +265,7 @@ def summary(settings: Estimation, state: State) -> dict[str, Any]:
     }
 
 
-def not_followed(params: dict[str, Any]) -> list[str]:
+def remarks(params: dict[str, Any]) -> list[str]:
     """A warning if swarms could not tell the activity of every trial."""
     is_followed = np.asarray(params.get("is_followed", True))
     if is_followed.all():

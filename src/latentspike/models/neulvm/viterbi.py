@@ -78,3 +78,8 @@ def summary(settings: Estimation, state: State) -> dict[str, Any]:
         "training_counts": counts,
         "training_counts_std": np.zeros(counts.shape),
     }
+
+
+def remarks(params: dict[str, Any]) -> list[str]:
+    """Nothing but what is said of every fit without a posterior."""
+    return []

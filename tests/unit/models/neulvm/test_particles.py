@@ -193,8 +193,8 @@ def test_a_network_that_is_known_is_only_followed():
 def test_a_swarm_that_lost_track_says_so():
     kept = {"start_values": np.array([-300.0, -210, -201, -200])}
     lost = {"start_values": np.array([-300.0, -200, -290, -280])}
-    assert narrowing.lost_track(kept) == []
-    [said] = narrowing.lost_track(lost)
+    assert narrowing.remarks(kept) == []
+    [said] = narrowing.remarks(lost)
     assert "2 of the last 2 passes" in said and "n_particles" in said
 
 

@@ -104,9 +104,9 @@ def test_where_swarms_disagree_the_chains_tell_the_activity():
     np.testing.assert_array_equal(found["training_counts"][0], 10.0)
     np.testing.assert_array_equal(found["training_counts"][1], 1.0)
     assert found["is_followed"].tolist() == [False, True]
-    (said,) = sampling.not_followed(found)
+    (said,) = sampling.remarks(found)
     assert "in 1 of 2 trials" in said
-    assert sampling.not_followed({"is_followed": np.ones(2, bool)}) == []
+    assert sampling.remarks({"is_followed": np.ones(2, bool)}) == []
 
 
 def test_swarms_have_lost_track_where_they_differ_more_than_draws_do(rng):
