@@ -60,7 +60,7 @@ def run(options: Evaluate) -> Report:
     data, pick = recording.graded(prepared, split)
     baseline, smoothed, paper = _baselines(prepared, split, pick)
     rows = score_table(data, pick(posterior), baseline=smoothed, lag=options.lag)
-    rows += _population_rows(data, pick(posterior))
+    rows += _population_rows(data, pick(posterior), files.open_fitted(folder))
     others = {"paper": paper, "truth": _true_rates(data)}
     # decoding four times over would take long, and says the same
     plain = data.replace(behavior={})
@@ -87,7 +87,7 @@ def _note(rows: list[Score], split: Split | None) -> str:
     return "; ".join(notes + ([NO_VALIDATION_NOTE] if split is None else []))
 
 
-def _population_rows(data: SpikeData, posterior: Posterior) -> list[Score]:
+def _population_rows(data: SpikeData, posterior: Posterior, fitted: Any) -> list[Score]:
     """Correlation of the inferred with the true activity of whole populations, where it is known.
 
     Over the bins of all trials, as in Wang et al. (2022), section 5.2.
@@ -100,8 +100,11 @@ def _population_rows(data: SpikeData, posterior: Posterior) -> list[Score]:
     pairs = zip(
         found.reshape(-1, found.shape[-1]).T, truth.reshape(-1, truth.shape[-1]).T, strict=True
     )
-    values = [_correlation(a, b) for a, b in pairs]
-    return [Score(f"population {k + 1} activity r", "", value) for k, value in enumerate(values)]
+    names = fitted.model.network.names
+    return [
+        Score(f"{name} activity r", "", _correlation(a, b))
+        for name, (a, b) in zip(names, pairs, strict=True)
+    ]
 
 
 def _correlation(a: np.ndarray, b: np.ndarray) -> float | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -124,7 +124,7 @@ def _figures(
     }
     if "rates" in data.truth:
         figures["raster_true"] = lambda: plot.raster(data, trial=trial, rates="true")
-    figures |= _latent_figures(data, posterior, trial)
+    figures |= _latent_figures(data, posterior, fitted, trial)
     figures |= _fitting_figures(fitted, rows)
     for name, values in data.behavior.items():
         if values.shape[2] == 2:
@@ -134,7 +134,9 @@ def _figures(
     return figures
 
 
-def _latent_figures(data: Any, posterior: Any, trial: int) -> dict[str, Callable[[], Any]]:
+def _latent_figures(
+    data: Any, posterior: Any, fitted: Any, trial: int
+) -> dict[str, Callable[[], Any]]:
     from latentspike import plot
 
     some = range(min(MAX_LINES, data.n_trials))
@@ -148,11 +150,12 @@ def _latent_figures(data: Any, posterior: Any, trial: int) -> dict[str, Callable
     if posterior.inferred_inputs is not None and posterior.inferred_inputs.shape[2]:
         figures["inferred_inputs"] = lambda: plot.inferred_inputs(posterior, trial=trial)
     if posterior.population_activity is not None:
-        figures["population_activity"] = lambda: _population_activity(data, posterior, trial)
+        names = fitted.model.network.names
+        figures["population_activity"] = lambda: _population_activity(data, posterior, names, trial)
     return figures
 
 
-def _population_activity(data: Any, posterior: Any, trial: int) -> Any:
+def _population_activity(data: Any, posterior: Any, names: Sequence[str], trial: int) -> Any:
     """Inferred activity of every population with its spread, over the true one where known."""
     import matplotlib.pyplot as plt
 
@@ -160,16 +163,16 @@ def _population_activity(data: Any, posterior: Any, trial: int) -> Any:
 
     found, spread = posterior.population_activity[trial], posterior.population_activity_std
     truth = data.truth.get("population_rate")
-    n = found.shape[1]
-    _, panels = plt.subplots(n, 1, squeeze=False, sharex=True, figsize=(6.8, 1 + 1.6 * n))
-    for k, ax in enumerate(panels[:, 0]):
+    n, size = len(names), (6.8, 0.6 + 1.6 * len(names))
+    _, panels = plt.subplots(n, 1, squeeze=False, sharex=True, figsize=size, layout="constrained")
+    for k, (ax, name) in enumerate(zip(panels[:, 0], names, strict=True)):
         if truth is not None and truth.shape[2] == n:
             ax.plot(data.times, truth[trial, :, k], color=style.TRUE, linewidth=0.6, label="true")
         ax.plot(data.times, found[:, k], color=style.INFERRED, linewidth=1, label="inferred")
         if spread is not None:
             ends = (found[:, k] + sign * spread[trial, :, k] for sign in (-1, 1))
             ax.fill_between(data.times, *ends, color=style.INFERRED, alpha=0.3, linewidth=0)
-        style.over_time(ax, data.times, y=f"population {k + 1} (Hz)")
+        style.over_time(ax, data.times, y=f"{name} (Hz)")
     panels[0, 0].legend(frameon=False, fontsize="small", ncols=2, loc="upper right")
     return panels[0, 0]
 

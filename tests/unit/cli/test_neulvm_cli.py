@@ -76,7 +76,7 @@ def test_it_goes_all_the_way(work, capsys):
     assert read_results_hdf5(work / "run" / "posterior.h5").rates.shape == (1, 60, 6)
     code, document = document_of(capsys, "evaluate", run)
     metrics = {row["metric"]: row["value"] for row in document["scores"]}
-    assert code == 0 and -1 <= metrics["population 1 activity r"] <= 1
+    assert code == 0 and -1 <= metrics["E activity r"] <= 1
     assert "fitted to all trials" in document["note"]
     code, document = document_of(capsys, "plot", run, "--dpi=40")
     assert code == 0

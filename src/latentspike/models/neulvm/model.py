@@ -161,7 +161,8 @@ class NeuLVM:
 
         Returns
         -------
-        ``free`` [free]; ``draws`` [n_draws, free], of their posterior; ``warmup``, ``starts`` and
+        ``free`` [free]; ``draws`` [n_draws, free], of their posterior, and of "sampling"
+        ``n_chains``, whose draws stand one after the other; ``warmup``, ``starts`` and
         ``start_values`` of the estimation; ``training_counts`` and ``training_counts_std``
         [trials, bins, K], spikes of each population per bin; ``is_followed`` [trials], whether
         swarms told them (of method "sampling"); ``scale`` [neurons], mean rate of
@@ -236,8 +237,8 @@ class NeuLVM:
 
         Returns
         -------
-        By name ``value``; after several starts ``restart_sd``, the spread of what each of them
-        found before the better ones went on; and where there are draws ``sd``, ``low`` and
+        By name ``value``; after several starts ``restart_sd``, the spread of where they led
+        (of "sampling": before their chains); and where there are draws ``sd``, ``low`` and
         ``high`` (90 % interval), ``share`` (of the prior's spread that is left), ``r_hat`` and
         ``n_effective``.
         """
@@ -270,7 +271,9 @@ class NeuLVM:
         ValueError : without posterior draws, as of method "hard".
         """
         draws = np.asarray(params.get("draws", np.zeros((0, 0))))
-        return identifiability(self.network.free_names, *self.network.bounds, draws)
+        n_chains = int(params.get("n_chains", 1))
+        names = self.network.free_names
+        return identifiability(names, *self.network.bounds, draws, n_chains=n_chains)
 
     def warnings(self, params: Params) -> list[str]:
         """What a reader of the fitted values must know, in plain language.

@@ -1,9 +1,10 @@
 """Method "sampling": chains from several starts; swarms say which of them explain the spikes.
 
-A chain stays with the explanation that its start has led it to. What each is worth is the
-probability of the recorded spikes at its parameters, all activities counted, which a swarm
-(`particles`) estimates. Half of the chains go on, those that are not worse in the end are kept, and
-the activity is that of swarms at their draws, as a chain moves hardly through the activities.
+A chain stays near the explanation that its start has led it to: what the parameters may be is told
+by many short chains, not by few long ones. What each is worth is the probability of the recorded
+spikes at its draws, all activities counted, which swarms (`particles`) estimate. Chains that
+explain them no worse than the best are kept, and the activity is that of the swarms at their
+draws, as a chain moves hardly through the activities.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from scipy.stats import chi2
 
 from latentspike.dynamics.stepping import Mesoscopic
 from latentspike.models.neulvm.metric import to_place
@@ -28,36 +30,25 @@ Row = dict[str, float]
 _FIRST_STEP = 0.01
 _EDGE = 0.02  # of a box: a sampler cannot start on its boundary
 _BLOCK = 10  # samples per step
-_WORSE = 5.0  # nats below the best chain: such a chain is not kept
+_NOISE = 5.0  # nats, by which swarms may differ at the same parameters
+_FEWEST_SWARMS = 3  # of a chain: its value is their mean
 
 
 class Plan:
-    """The steps of a fit, in order.
-
-    Every start and its first samples; swarms that compare them; warm-up and draws of the better
-    half; swarms at their draws.
-    """
+    """The steps of a fit, in order: start, warm-up and draws of every chain; swarms at draws."""
 
     def __init__(self, settings: Estimation) -> None:
         blocks = lambda n: math.ceil(n / _BLOCK)  # noqa: E731
         self.n_starts = n = settings.n_starts
-        self.n_kept = math.ceil(n / 2)
-        self.first = blocks(settings.n_warmup / 2) if n > 1 else 0
-        self.last = blocks(settings.n_warmup)
-        self.draws = blocks(settings.n_draws / self.n_kept)
-        self.n_swarms = -(-N_SWARMS // self.n_kept)  # of each chain
+        self.n_warmup = blocks(settings.n_warmup) * _BLOCK
+        self.n_draws = blocks(settings.n_draws / n) * _BLOCK
+        self.n_swarms = max(_FEWEST_SWARMS, -(-N_SWARMS // n))  # of each chain
         self.steps: list[tuple[str, int]] = []
         for chain in range(n):
-            self.steps += [("start", chain)] + self.first * [("explore", chain)]
-        self.steps += [("compare", chain) for chain in range(n) if n > 1]
-        for rank in range(self.n_kept):
-            self.steps += self.last * [("warm up", rank)] + self.draws * [("draw", rank)]
-        self.steps += [("follow", i) for i in range(self.n_kept * self.n_swarms)]
-
-    @property
-    def n_warmup(self) -> int:
-        """Samples before the draws of a chain."""
-        return (self.first + self.last) * _BLOCK
+            self.steps.append(("start", chain))
+            self.steps += self.n_warmup // _BLOCK * [("warm up", chain)]
+            self.steps += self.n_draws // _BLOCK * [("draw", chain)]
+        self.steps += [("follow", i) for i in range(n * self.n_swarms)]
 
 
 def n_steps(settings: Estimation) -> int:
@@ -71,7 +62,7 @@ def begin(
     """Nothing is computed yet."""
     plan = Plan(settings)
     shape = (*np.shape(problem.spikes)[:2], system.n_populations)
-    n, n_followed = plan.n_starts, plan.n_kept * plan.n_swarms
+    n, n_followed = plan.n_starts, plan.n_starts * plan.n_swarms
     zeros = lambda *shape: np.zeros(shape)  # noqa: E731
     return {
         "step": np.array(0),
@@ -79,7 +70,6 @@ def begin(
         "key": np.asarray(jax.random.key_data(key)),
         "first": np.asarray(start, float),
         "starts": zeros(n, start.size),
-        "start_values": zeros(n),
         "place": zeros(n, *shape),
         "logit": zeros(n, start.size),
         "metric_place": zeros(n, *shape),
@@ -90,9 +80,9 @@ def begin(
         "log_step": np.full(n, np.log(_FIRST_STEP)),
         "n_samples": np.zeros(n, int),
         "warmup": zeros(n, plan.n_warmup, start.size),
-        "draws": zeros(plan.n_kept, plan.draws * _BLOCK, start.size),
-        "activity": zeros(plan.n_kept, *shape),
-        "squares": zeros(plan.n_kept, *shape),
+        "draws": zeros(n, plan.n_draws, start.size),
+        "activity": zeros(n, *shape),
+        "squares": zeros(n, *shape),
         "values": zeros(n_followed, shape[0]),
         "followed": zeros(n_followed, *shape),
         "followed_squares": zeros(n_followed, *shape),
@@ -108,20 +98,13 @@ def advance(
     state = {name: value.copy() for name, value in state.items()}
     if kind == "start":
         row = _start(system, problem, settings, state, which)
-    elif kind == "compare":
-        row = _compare(system, problem, settings, state, which)
     elif kind == "follow":
         row = _follow(system, problem, settings, state, which)
     else:
-        row = _sample(system, problem, settings, state, (kind, which))
+        row = _sample(system, problem, settings, state, which)
     state["step"] = np.array(step + 1)
     state["is_finished"] = np.array(int(step + 1 == len(plan.steps)))
     return state, row
-
-
-def _kept(plan: Plan, state: State) -> np.ndarray:
-    """Chains that go on, the best first."""
-    return np.argsort(-state["start_values"], kind="stable")[: plan.n_kept]
 
 
 def _start(
@@ -150,12 +133,11 @@ def _sample(
     problem: Problem,
     settings: Estimation,
     state: State,
-    place: tuple[str, int],
+    chain: int,
 ) -> Row:
     """A block of samples of one chain; before the draws its metric and its steps follow it."""
-    plan, (kind, which) = Plan(settings), place
-    chain = which if kind == "explore" else int(_kept(plan, state)[which])
-    is_adapting = kind != "draw"
+    plan, first = Plan(settings), int(state["n_samples"][chain])
+    is_adapting = first < plan.n_warmup
     rng = np.random.default_rng([*state["key"].tolist(), int(state["step"])])
     sampler = Sampler(
         system,
@@ -167,7 +149,6 @@ def _sample(
         n_leapfrog=settings.n_leapfrog,
     )
     visits, acceptances, total, squares = [], [], 0.0, 0.0
-    first = int(state["n_samples"][chain])
     for number in range(first, first + _BLOCK):
         if is_turn(number, plan.n_warmup):
             sampler.follow()
@@ -184,9 +165,9 @@ def _sample(
         state["warmup"][chain, first : first + _BLOCK] = visits
     else:
         done = first - plan.n_warmup
-        state["draws"][which, done : done + _BLOCK] = visits
+        state["draws"][chain, done : done + _BLOCK] = visits
         for name, new in (("activity", total), ("squares", squares)):
-            state[name][which] += (new - state[name][which]) * _BLOCK / (done + _BLOCK)
+            state[name][chain] += (new - state[name][chain]) * _BLOCK / (done + _BLOCK)
     row = {"log_joint": sampler.value, "acceptance": float(np.mean(acceptances))}
     return row | {"step_size": float(np.exp(sampler.log_step))}
 
@@ -198,36 +179,30 @@ def is_turn(number: int, n_warmup: int) -> bool:
     return number < n_warmup * 3 // 5 and any(number == 20 * 2**i for i in range(20))
 
 
-def _compare(
-    system: Mesoscopic, problem: Problem, settings: Estimation, state: State, chain: int
-) -> Row:
-    """How probable the spikes are at a chain's last parameters."""
-    free = state["starts"][chain]
-    if state["n_samples"][chain]:
-        free = state["warmup"][chain, state["n_samples"][chain] - 1]
-    found = follow_at(system, problem, free, settings.n_particles, key=_key_of(state))
-    state["start_values"][chain] = value = float(found.values.sum())
-    return {"log_likelihood": value}
-
-
 def _follow(
     system: Mesoscopic, problem: Problem, settings: Estimation, state: State, which: int
 ) -> Row:
     """A swarm at one of the draws."""
     plan = Plan(settings)
-    rank, number = divmod(which, plan.n_swarms)
-    draws = state["draws"][rank]
+    chain, number = divmod(which, plan.n_swarms)
+    draws = state["draws"][chain]
     free = draws[places(len(draws), plan.n_swarms)[number % len(draws)]]
-    found = follow_at(system, problem, free, settings.n_particles, key=_key_of(state))
+    key = jax.random.fold_in(
+        jax.random.wrap_key_data(jax.numpy.asarray(state["key"])), int(state["step"])
+    )
+    found = follow_at(system, problem, free, settings.n_particles, key=key)
     state["values"][which] = found.values
     state["followed"][which], state["followed_squares"][which] = found.counts, found.squares
     return {"log_likelihood": float(found.values.sum())}
 
 
-def _key_of(state: State) -> jax.Array:
-    """Of one step."""
-    key = jax.random.wrap_key_data(jax.numpy.asarray(state["key"]))
-    return jax.random.fold_in(key, int(state["step"]))
+def worse(n_free: int) -> float:
+    """Nats below the best chain at which another one explains the spikes worse.
+
+    So much lies between the top and the edge of the region that holds 95 % of a posterior of this
+    many parameters, if it is Gaussian.
+    """
+    return max(_NOISE, float(chi2.ppf(0.95, n_free)) / 2 if n_free else 0.0)
 
 
 def summary(settings: Estimation, state: State) -> dict[str, Any]:
@@ -237,15 +212,16 @@ def summary(settings: Estimation, state: State) -> dict[str, Any]:
     of the spikes, as they do with hundreds of recorded neurons.
     """
     plan = Plan(settings)
-    values = state["values"].reshape(plan.n_kept, plan.n_swarms, -1)
+    values = state["values"].reshape(plan.n_starts, plan.n_swarms, -1)
     of_chain = np.mean(values.sum(-1), -1)
-    is_lost = has_lost_track(values[int(np.argmax(of_chain))])
-    is_telling = not is_lost.any()  # else the values say too little
-    best = int(np.argmax(of_chain)) if is_telling else 0
-    good = (np.arange(plan.n_kept) == best) | is_telling & (of_chain >= of_chain[best] - _WORSE)
+    best = int(np.argmax(of_chain))
+    is_lost = has_lost_track(values[best])
+    good = np.arange(plan.n_starts) == best
+    if not is_lost.any():  # else the values say too little
+        good = of_chain >= of_chain[best] - worse(state["draws"].shape[-1])
 
     def mean(name: str) -> np.ndarray:
-        of_chain = state[name].reshape(plan.n_kept, -1, *state[name].shape[1:])
+        of_chain = state[name].reshape(plan.n_starts, -1, *state[name].shape[1:])
         return of_chain[good].mean((0, 1))
 
     lost = is_lost[:, None, None]
@@ -256,9 +232,10 @@ def summary(settings: Estimation, state: State) -> dict[str, Any]:
         # of one chain: between two that explain the spikes in other ways lies what explains nothing
         "free": state["draws"][best].mean(0),
         "draws": draws.reshape(-1, draws.shape[-1]),
-        "warmup": state["warmup"][_kept(plan, state)[good]].reshape(-1, draws.shape[-1]),
+        "n_chains": np.array(len(draws)),
+        "warmup": state["warmup"][good].reshape(-1, draws.shape[-1]),
         "starts": state["starts"],
-        "start_values": state["start_values"],
+        "start_values": of_chain,
         "training_counts": activity,
         "training_counts_std": np.sqrt(np.maximum(squares - activity**2, 0.0)),
         "is_followed": ~is_lost,

@@ -17,12 +17,11 @@ class Estimation:
         are selected by the spikes; for synchronous activity and few unknown parameters) or "hard"
         (Baum–Viterbi, the 2022 paper: the most probable activity; biased, and its fits hardly
         switch)
-    n_starts : starts in the prior boxes; of method "sampling" chains, of which the better half goes
-        on
+    n_starts : starts in the prior boxes; of method "sampling" chains, of which those count that
+        explain the spikes no worse than the best
     smoothing : s; width of the first guess of the activity, chosen on the data if 0
-    n_warmup : samples of a chain that find the bulk of the posterior and tune the sampler; before
-        the starts are compared half as many others
-    n_draws : samples that are kept, of all chains together
+    n_warmup : samples of a chain that find the bulk of the posterior and tune the sampler
+    n_draws : samples after them, of all chains together
     n_particles : networks in a swarm
     n_passes : of method "particles", runs over the recording; each begins where the one before was
         found
@@ -38,10 +37,10 @@ class Estimation:
     """
 
     method: Literal["sampling", "particles", "hard"] = "sampling"
-    n_starts: int = 4
+    n_starts: int = 6
     smoothing: float = 0.0
-    n_warmup: int = 60
-    n_draws: int = 100
+    n_warmup: int = 50
+    n_draws: int = 120
     n_leapfrog: int = 50
     n_particles: int = 1000
     n_passes: int = 10

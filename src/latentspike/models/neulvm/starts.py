@@ -37,7 +37,10 @@ class Improved(NamedTuple):
 def starts_of(
     system: Mesoscopic, problem: Problem, settings: Estimation, start: np.ndarray, *, key: jax.Array
 ) -> list[Start]:
-    """``settings.n_starts`` guesses; parameters of the first two are the start, others random.
+    """``settings.n_starts`` guesses; parameters of the first two are the start.
+
+    Others are halfway from it to a random place in the boxes: near the corners the spikes have
+    next to no likelihood, and chains from there take long.
 
     Every other one trusts the smoothed spikes. Their width is the one that predicts a bin best from
     the others, or narrower: where a network switches rarely the best one is so wide that short
@@ -47,7 +50,7 @@ def starts_of(
     """
     shares = np.asarray(jax.random.uniform(key, (settings.n_starts, start.size)))
     low, high = np.asarray(problem.low), np.asarray(problem.high)
-    parameters = low + (high - low) * shares
+    parameters = (start + low + (high - low) * shares) / 2
     parameters[:2] = start
     width = settings.smoothing or best_width(
         system, np.asarray(problem.spikes), np.asarray(problem.seen)

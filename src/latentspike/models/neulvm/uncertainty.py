@@ -29,13 +29,15 @@ class Identifiability:
     ----------
     names : of the parameters
     low, high : [free], prior boxes
-    draws : [n_draws, free], of the posterior
+    draws : [n_draws, free], of the posterior, one chain after the other
+    n_chains : that have them
     """
 
     names: tuple[str, ...]
     low: np.ndarray
     high: np.ndarray
     draws: np.ndarray
+    n_chains: int = 1
 
     @property
     def mean(self) -> np.ndarray:
@@ -60,12 +62,12 @@ class Identifiability:
     @property
     def r_hat(self) -> np.ndarray:
         """`split_r_hat`, [free]."""
-        return split_r_hat(self.draws)
+        return split_r_hat(self.draws, self.n_chains)
 
     @property
     def n_effective(self) -> np.ndarray:
         """`effective_draws`, [free]."""
-        return effective_draws(self.draws)
+        return effective_draws(self.draws, self.n_chains)
 
     @property
     def directions(self) -> tuple[np.ndarray, np.ndarray]:
@@ -82,7 +84,12 @@ class Identifiability:
 
 
 def identifiability(
-    names: Sequence[str], low: np.ndarray, high: np.ndarray, draws: np.ndarray
+    names: Sequence[str],
+    low: np.ndarray,
+    high: np.ndarray,
+    draws: np.ndarray,
+    *,
+    n_chains: int = 1,
 ) -> Identifiability:
     """What posterior draws say about the parameters.
 
@@ -90,7 +97,8 @@ def identifiability(
     ----------
     names : of the free parameters
     low, high : [free], their prior boxes
-    draws : [n_draws, free], in the order of one chain
+    draws : [n_draws, free], of one chain after the other
+    n_chains : equally long chains
 
     Raises
     ------
@@ -118,9 +126,11 @@ def identifiability(
             f"{len(names)} names, {low.size} and {high.size} ends of boxes, and draws of "
             f"{draws.shape[1]} parameters do not belong together"
         )
+    if n_chains < 1 or len(draws) % n_chains:
+        raise ValueError(f"{len(draws)} draws are not those of {n_chains} equally long chains")
     if not np.isfinite(draws).all():
         raise ValueError("posterior draws must be finite")
-    return Identifiability(names, low, high, draws)
+    return Identifiability(names, low, high, draws, n_chains)
 
 
 def warnings_for(found: Identifiability, *, is_swarm: bool = False) -> list[str]:
@@ -172,11 +182,12 @@ def warnings_without_posterior(
 
 
 def _about_the_chain(found: Identifiability) -> list[str]:
-    n = len(found.draws)
+    n, n_chains = len(found.draws), found.n_chains
     if not found.names:
         return []
-    if n < FEWEST:
-        return [f"{n} draws are too few to judge the posterior; raise estimation.n_draws"]
+    if n // n_chains < FEWEST:
+        of = f" of {n_chains} chains" * (n_chains > 1)
+        return [f"{n} draws{of} are too few to judge the posterior; raise estimation.n_draws"]
     worst, fewest = int(np.argmax(found.r_hat)), int(np.argmin(found.n_effective))
     if not np.isfinite(found.r_hat[worst]):
         return [
@@ -184,10 +195,17 @@ def _about_the_chain(found: Identifiability) -> list[str]:
             "estimation.n_warmup"
         ]
     if found.r_hat[worst] > _R_HAT:
+        r_hat = f"R-hat is {found.r_hat[worst]:.2f} for {found.names[worst]} (1.00 is best)"
+        instead = _INSTEAD * (len(found.names) <= _FEW_FREE)
+        if n_chains > 1:
+            return [
+                f"The {n_chains} chains have not met: {r_hat}. They explain the spikes alike, and "
+                "the intervals hold what each of them found: they are rough; raise "
+                f"estimation.n_starts{instead}"
+            ]
         return [
-            f"The chain has not converged: R-hat is {found.r_hat[worst]:.2f} for "
-            f"{found.names[worst]} (1.00 is best); raise estimation.n_warmup and "
-            "estimation.n_draws" + _INSTEAD * (len(found.names) <= _FEW_FREE)
+            f"The chain has not converged: {r_hat}; raise estimation.n_warmup and "
+            f"estimation.n_draws{instead}"
         ]
     if found.n_effective[fewest] < _FEW:
         return [

@@ -1,4 +1,4 @@
-"""Chains from several starts: which go on, which are kept, and whose activity is reported."""
+"""Chains from several starts: which are kept, and whose activity is reported."""
 
 import dataclasses
 
@@ -33,20 +33,18 @@ def prepared(data):
     return system, make_problem(NETWORK, system, {}, data)
 
 
-def test_one_start_goes_straight_to_its_draws():
+def test_one_start_has_all_the_draws_and_all_the_swarms():
     plan = Plan(dataclasses.replace(SHORT, n_starts=1))
     kinds = [kind for kind, _ in plan.steps]
     assert kinds == ["start", "warm up", "draw", "draw"] + ["follow"] * 6
 
 
-def test_all_starts_are_compared_and_half_go_on():
-    plan = Plan(dataclasses.replace(SHORT, n_starts=3, n_warmup=40, n_draws=40))
-    assert plan.n_kept == 2 and plan.n_warmup == 20 + 40
-    count = lambda kind: [which for k, which in plan.steps if k == kind]  # noqa: E731
-    assert count("start") == count("compare") == [0, 1, 2]
-    assert count("explore") == [0, 0, 1, 1, 2, 2]
-    assert count("warm up") == [0] * 4 + [1] * 4 and count("draw") == [0, 0, 1, 1]
-    assert count("follow") == list(range(6))
+def test_every_start_warms_up_and_has_its_share_of_the_draws():
+    plan = Plan(dataclasses.replace(SHORT, n_starts=3, n_warmup=25, n_draws=50))
+    assert plan.n_warmup == 30 and plan.n_draws == 20  # each of whole blocks
+    own = ["start"] + 3 * ["warm up"] + 2 * ["draw"]
+    assert plan.steps[:18] == [(kind, chain) for chain in range(3) for kind in own]
+    assert plan.steps[18:] == [("follow", i) for i in range(9)]
 
 
 def test_starts_trust_spikes_of_several_widths_or_the_parameters():
@@ -57,7 +55,9 @@ def test_starts_trust_spikes_of_several_widths_or_the_parameters():
     found = starts_of(system, problem, settings, np.array([1.0]), key=KEY)
     assert [each.trusts_activity for each in found] == [True, False, True, False, True]
     assert found[0].free == found[1].free == 1.0
-    assert len({float(each.free[0]) for each in found[2:]}) == 3
+    others = [float(each.free[0]) for each in found[2:]]
+    assert len(set(others)) == 3
+    assert all(0.5 <= each <= 3.0 for each in others)  # halfway from 1 to a place in 0 to 5
     roughness = [np.abs(np.diff(each.counts, axis=1)).mean() for each in found]
     assert roughness[0] < roughness[4] < roughness[2] <= roughness[1]
     own = dataclasses.replace(settings, smoothing=0.05)
@@ -65,20 +65,19 @@ def test_starts_trust_spikes_of_several_widths_or_the_parameters():
     assert all(np.array_equal(counts, widths[0]) for counts in widths)
 
 
-def finished(values, n_starts=3):
-    """State of a fit whose swarms have found ``values`` [kept chains, trials]."""
-    settings = dataclasses.replace(SHORT, n_starts=n_starts)
+def finished(values):
+    """State of a fit whose swarms have found ``values`` [chains, trials]."""
+    settings = dataclasses.replace(SHORT, n_starts=len(values))
     plan = Plan(settings)
     data = recording(n_trials=len(values[0]))
     state = sampling.begin(*prepared(data), settings, np.array([1.0]), KEY)
-    state["start_values"] = np.array([-2.0, -1.0, -9.0])[:n_starts]
     noise = np.tile([-1.0, 0.0, 1.0], plan.n_swarms // 3)[:, None]
-    for rank, each in enumerate(values):
-        rows = slice(rank * plan.n_swarms, (rank + 1) * plan.n_swarms)
+    for chain, each in enumerate(values):
+        rows = slice(chain * plan.n_swarms, (chain + 1) * plan.n_swarms)
         state["values"][rows] = np.asarray(each) + noise
-        state["followed"][rows], state["followed_squares"][rows] = rank + 1, (rank + 1) ** 2
-        state["draws"][rank], state["activity"][rank] = rank + 1, 10 * (rank + 1)
-        state["squares"][rank] = 100 * (rank + 1) ** 2
+        state["followed"][rows], state["followed_squares"][rows] = chain + 1, (chain + 1) ** 2
+        state["draws"][chain], state["activity"][chain] = chain + 1, 10 * (chain + 1)
+        state["squares"][chain] = 100 * (chain + 1) ** 2
     return settings, state
 
 
@@ -96,11 +95,16 @@ def test_chains_that_explain_the_spikes_alike_are_both_kept():
     np.testing.assert_allclose(found["training_counts_std"], 0.5)
 
 
+def test_with_more_parameters_draws_of_a_posterior_differ_more():
+    assert sampling.worse(0) == sampling.worse(1) == 5.0
+    assert sampling.worse(12) == pytest.approx(21.026 / 2, abs=1e-3)  # a table of chi-square
+
+
 def test_where_swarms_disagree_the_chains_tell_the_activity():
-    settings, state = finished([[-100.0, -100.0], [-300.0, -100.0]])
-    state["values"][:, 0] += 100 * np.arange(len(state["values"])) % 170
+    settings, state = finished([[-100.0, -100.0], [-103.0, -100.0]])
+    state["values"][:, 0] -= np.tile([0, 100, 200], 2)
     found = sampling.summary(settings, state)
-    assert np.all(found["draws"] == 1)  # of the chain that was compared best
+    assert np.all(found["draws"] == 1)  # of the best alone: what it is worth is not known well
     np.testing.assert_array_equal(found["training_counts"][0], 10.0)
     np.testing.assert_array_equal(found["training_counts"][1], 1.0)
     assert found["is_followed"].tolist() == [False, True]
@@ -121,12 +125,14 @@ def test_swarms_begin_at_draws_from_all_of_the_chain(n_draws, expected):
     assert swarms.places(n_draws, 3).tolist() == expected
 
 
-def test_the_start_that_explains_the_spikes_goes_on():
-    """A whole fit: values of the starts are log-likelihoods, and the better chain has the draws."""
+def test_a_fit_tells_what_each_start_is_worth():
+    """A whole fit: values of the starts are log-likelihoods, of three swarms each."""
     fitted = fit(NeuLVM(NETWORK, stepping=FAST, estimation=SHORT), recording(), key=KEY)
     params, history = fitted.params, fitted.history
-    compared = [row["log_likelihood"] for row in history if "log_likelihood" in row][:2]
-    np.testing.assert_allclose(params["start_values"], compared)
-    assert params["draws"].shape == (20, 1) and params["warmup"].shape == (20, 1)
+    followed = [row["log_likelihood"] for row in history if "log_likelihood" in row]
+    expected = np.reshape(followed, (2, 3)).mean(1)
+    np.testing.assert_allclose(params["start_values"], expected)
+    n_kept = int(np.sum(expected >= expected.max() - 5))
+    assert params["draws"].shape == params["warmup"].shape == (10 * n_kept, 1)
     assert params["training_counts"].shape == (1, 80, 1)
     assert np.all(params["training_counts_std"] > 0)
