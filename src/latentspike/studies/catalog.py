@@ -168,9 +168,9 @@ STUDIES = (
                  has_jobs=True,
                  tiny="--seeds 2 --run 4 --length 1 --seconds 4 --neulvm {folder}/winner_take_all"),
         ),
-        Cost(18, "4 fits of 6 minutes on one core, 16 rivals of half a minute, two at a time, and "
-             f"the baselines ({_MEASURED}: a few minutes for a fit, 1 for the baselines)"),
-        Cost(85, "not measured as a whole: 20 fits of 6 minutes, two at a time, and 80 rivals"),
+        Cost(22, "not measured as a whole: 4 fits of 8 minutes and 16 rivals of half a minute, two "
+             "at a time, and the baselines"),
+        Cost(105, "not measured as a whole: 20 fits of 8 minutes, two at a time, and 80 rivals"),
         SWITCHING,
         also=("table1", "fig4"),
     ),
