@@ -83,6 +83,7 @@ def begin(
         "draws": zeros(n, plan.n_draws, start.size),
         "activity": zeros(n, *shape),
         "squares": zeros(n, *shape),
+        "log_joints": zeros(n),
         "values": zeros(n_followed, shape[0]),
         "followed": zeros(n_followed, *shape),
         "followed_squares": zeros(n_followed, *shape),
@@ -148,13 +149,14 @@ def _sample(
         log_step=float(state["log_step"][chain]),
         n_leapfrog=settings.n_leapfrog,
     )
-    visits, acceptances, total, squares = [], [], 0.0, 0.0
+    visits, acceptances, values, total, squares = [], [], [], 0.0, 0.0
     for number in range(first, first + _BLOCK):
         if is_turn(number, plan.n_warmup):
             sampler.follow()
         acceptances.append(sampler.sample(rng, is_adapting=is_adapting))
         counts = sampler.counts
         visits.append(sampler.free)
+        values.append(sampler.value)
         total, squares = total + counts / _BLOCK, squares + counts**2 / _BLOCK
     state["place"][chain], state["logit"][chain] = sampler.place, sampler.logit
     for name, value in sampler.metric_state._asdict().items():
@@ -166,7 +168,8 @@ def _sample(
     else:
         done = first - plan.n_warmup
         state["draws"][chain, done : done + _BLOCK] = visits
-        for name, new in (("activity", total), ("squares", squares)):
+        means = {"activity": total, "squares": squares, "log_joints": np.mean(values)}
+        for name, new in means.items():
             state[name][chain] += (new - state[name][chain]) * _BLOCK / (done + _BLOCK)
     row = {"log_joint": sampler.value, "acceptance": float(np.mean(acceptances))}
     return row | {"step_size": float(np.exp(sampler.log_step))}
@@ -208,16 +211,18 @@ def worse(n_free: int) -> float:
 def summary(settings: Estimation, state: State) -> dict[str, Any]:
     """Draws of the chains that are not worse than the best, and the activity at them.
 
-    The activity of a trial is that of the swarms, or of the chains where the swarms have lost track
-    of the spikes, as they do with hundreds of recorded neurons.
+    The activity of a trial is that of the swarms, or of the chain with the highest log-joint where
+    swarms have lost track of the spikes, as they do with hundreds of recorded neurons.
     """
     plan = Plan(settings)
     values = state["values"].reshape(plan.n_starts, plan.n_swarms, -1)
     of_chain = np.mean(values.sum(-1), -1)
     best = int(np.argmax(of_chain))
     is_lost = has_lost_track(values[best])
-    good = np.arange(plan.n_starts) == best
-    if not is_lost.any():  # else the values say too little
+    if is_lost.any():  # what swarms say is chance, and so many spikes leave one activity
+        best = int(np.argmax(state["log_joints"]))
+        good = np.arange(plan.n_starts) == best
+    else:
         good = of_chain >= of_chain[best] - worse(state["draws"].shape[-1])
 
     def mean(name: str) -> np.ndarray:

@@ -103,10 +103,11 @@ def test_with_more_parameters_draws_of_a_posterior_differ_more():
 def test_where_swarms_disagree_the_chains_tell_the_activity():
     settings, state = finished([[-100.0, -100.0], [-103.0, -100.0]])
     state["values"][:, 0] -= np.tile([0, 100, 200], 2)
+    state["log_joints"][:] = [-500.0, -400.0]  # the swarms say the first by chance
     found = sampling.summary(settings, state)
-    assert np.all(found["draws"] == 1)  # of the best alone: what it is worth is not known well
-    np.testing.assert_array_equal(found["training_counts"][0], 10.0)
-    np.testing.assert_array_equal(found["training_counts"][1], 1.0)
+    assert np.all(found["draws"] == 2) and found["free"] == 2  # of the best alone
+    np.testing.assert_array_equal(found["training_counts"][0], 20.0)
+    np.testing.assert_array_equal(found["training_counts"][1], 2.0)
     assert found["is_followed"].tolist() == [False, True]
     (said,) = sampling.remarks(found)
     assert "in 1 of 2 trials" in said
