@@ -46,8 +46,7 @@ class Plan:
         self.steps: list[tuple[str, int]] = []
         for chain in range(n):
             self.steps.append(("start", chain))
-            self.steps += self.n_warmup // _BLOCK * [("warm up", chain)]
-            self.steps += self.n_draws // _BLOCK * [("draw", chain)]
+            self.steps += (self.n_warmup + self.n_draws) // _BLOCK * [("sample", chain)]
         self.steps += [("follow", i) for i in range(n * self.n_swarms)]
 
 

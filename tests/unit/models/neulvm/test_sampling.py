@@ -36,13 +36,13 @@ def prepared(data):
 def test_one_start_has_all_the_draws_and_all_the_swarms():
     plan = Plan(dataclasses.replace(SHORT, n_starts=1))
     kinds = [kind for kind, _ in plan.steps]
-    assert kinds == ["start", "warm up", "draw", "draw"] + ["follow"] * 6
+    assert kinds == ["start"] + 3 * ["sample"] + 6 * ["follow"]
 
 
 def test_every_start_warms_up_and_has_its_share_of_the_draws():
     plan = Plan(dataclasses.replace(SHORT, n_starts=3, n_warmup=25, n_draws=50))
     assert plan.n_warmup == 30 and plan.n_draws == 20  # each of whole blocks
-    own = ["start"] + 3 * ["warm up"] + 2 * ["draw"]
+    own = ["start"] + 5 * ["sample"]
     assert plan.steps[:18] == [(kind, chain) for chain in range(3) for kind in own]
     assert plan.steps[18:] == [("follow", i) for i in range(9)]
 
